@@ -1,0 +1,1 @@
+"""What other services install to call Recency: generated stubs and a thin typed client."""

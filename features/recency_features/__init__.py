@@ -1,0 +1,1 @@
+"""What training and serving must compute the same way: pure functions from raw records to model input."""

@@ -1,0 +1,88 @@
+"""What the request path takes and gives: the request after validation, and the answer before it becomes protobuf."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from recency.v1 import item_pb2, recommendation_pb2
+from recency_features.history import Interaction
+
+# Microseconds since 1970; an argument everywhere, so that benches and tests can drive it by event time.
+Clock = Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When the caller stops waiting, on the monotonic clock in seconds."""
+
+    at_seconds: float
+
+    @staticmethod
+    def after(seconds: float) -> Deadline:
+        """A deadline so many seconds from now."""
+        return Deadline(time.monotonic() + seconds)
+
+    def remaining_seconds(self) -> float:
+        """How long is left; 0 when it has passed."""
+        return max(0.0, self.at_seconds - time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A validated RecommendRequest with its defaults filled in."""
+
+    user_id: str = ""
+    page_size: int = 10
+    recent: tuple[Interaction, ...] = ()
+    text: str = ""
+    text_weight: float = 0.5
+    # None: retrieve; otherwise rank only these.
+    candidate_item_ids: tuple[str, ...] | None = None
+    exclude_item_ids: tuple[str, ...] = ()
+    # None: as the deployment is configured.
+    include_seen: bool | None = None
+    # The highest sequence of the consistency tokens; 0 for none.
+    must_reflect: int = 0
+    strict: bool = False
+    max_staleness_micros: int | None = None
+    with_items: bool = False
+    # Logged with the slate.
+    labels: Mapping[str, str] = field(default_factory=dict)
+    context_json: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One place of a slate. `probability` is None in degraded answers."""
+
+    item_id: str
+    score: float
+    probability: float | None
+    source: recommendation_pb2.Source
+    item: item_pb2.Item | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What an answer rests on; times in microseconds, None where there is nothing to date."""
+
+    release: int = 0
+    release_micros: int | None = None
+    trained_through_micros: int | None = None
+    behaviour_micros: int | None = None
+    catalog_micros: int | None = None
+    events_used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """The answer to one Query. `degraded` holds `cause: detail` texts, empty when it is all that was asked for."""
+
+    recommendation_id: str
+    placed: tuple[Placed, ...]
+    freshness: Freshness
+    answered_micros: int
+    degraded: tuple[str, ...] = ()
+    missing_item_ids: tuple[str, ...] = ()

@@ -1,0 +1,35 @@
+"""What can go wrong in the store, classed by what the caller does next.
+
+StoreError
+├── StoreUnavailable    wait and retry: the disk is full, the file is locked, the server is away
+├── StoreTooNew         upgrade this software: the schema was written by a newer one
+├── LeaseLost           stop: somebody else holds the lease now
+├── UnknownRelease      fix the request: there is no such release
+└── ManifestError       fix the release: a file is missing, corrupt or of another version
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Anything the store refuses or cannot do."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot take the call now; nothing was written."""
+
+
+class StoreTooNew(StoreError):
+    """The stored schema is newer than this software."""
+
+
+class LeaseLost(StoreError):
+    """The caller's lease has passed to another holder."""
+
+
+class UnknownRelease(StoreError):
+    """No release has this number."""
+
+
+class ManifestError(StoreError):
+    """A release folder does not hold what its manifest says."""

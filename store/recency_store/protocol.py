@@ -1,0 +1,156 @@
+"""The one seam to durable state. `memory.py` is the reference, `sqlite/` the embedded one; one contract suite
+(`tests/contract`) runs over every implementation.
+
+Every call blocks and may be made from any thread. What a write call returns is durable. All implementations are safe
+for several processes at once, except the in-memory one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from recency.v1 import event_pb2, user_pb2
+from recency_store.records import (
+    Appended,
+    Changes,
+    Lease,
+    LoggedEvent,
+    Micros,
+    NewItem,
+    ReleaseRecord,
+    ReleaseState,
+    SlateRecord,
+    StoredItem,
+    StoredUser,
+)
+
+
+class Store(Protocol):
+    """Event log, items, users, releases, leases, slates."""
+
+    # --- event log -------------------------------------------------------------------------------------------------
+    def append(self, events: Sequence[event_pb2.Event]) -> list[Appended]:
+        """Appends all events in one transaction and answers when they are durable, one answer an event in order.
+
+        Each event has its `event_time` set. An `event_id` that is there already (or twice in the call) is not written
+        again and answers the first one's sequence. All or nothing: on an error nothing was written.
+        """
+        ...
+
+    def read_user(self, user_id: str, limit: int, through_micros: Micros | None = None) -> list[LoggedEvent]:
+        """The user's newest `limit` events (with event time up to `through_micros`), newest last, by (time, sequence)."""
+        ...
+
+    def read_log(self, after: int, limit: int) -> list[LoggedEvent]:
+        """Events with sequence > `after`, in order."""
+        ...
+
+    def scan_log(self, after: int = 0, through: int | None = None) -> Iterator[LoggedEvent]:
+        """All events with `after` < sequence <= `through`, in order, in one consistent view, without holding them all."""
+        ...
+
+    # --- following -------------------------------------------------------------------------------------------------
+    def last_sequence(self) -> int:
+        """The newest number given to any change; cheap enough to ask on every request."""
+        ...
+
+    def changes(self, after: int, limit: int) -> Changes:
+        """Events and item changes numbered over `after`, at most `limit` of both together."""
+        ...
+
+    # --- items -----------------------------------------------------------------------------------------------------
+    def upsert_items(self, items: Sequence[NewItem], now_micros: Micros) -> int:
+        """Stores all items in one transaction; answers the number of the last change. Keeps `create_micros` and the
+        hidden mark of an item that is there; an item whose tombstone is there is created anew and not hidden."""
+        ...
+
+    def set_text_vectors(self, vectors: Sequence[tuple[str, int, bytes]], text_encoder: str) -> int:
+        """Writes (item_id, revision, text_vector) where the item still has that revision; answers how many were written.
+        Gives no new revision: what the item is has not changed."""
+        ...
+
+    def delete_items(self, item_ids: Sequence[str], now_micros: Micros) -> tuple[int, list[str]]:
+        """Makes tombstones; answers (number of the last change, the ids that were not there)."""
+        ...
+
+    def hide_items(self, item_ids: Sequence[str], reason: str | None, now_micros: Micros) -> tuple[int, list[str]]:
+        """Hides with a reason, or shows again with None; answers (number of the last change, the ids not there).
+        Appends to the audit log."""
+        ...
+
+    def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:
+        """The items among the ids that are there, deleted ones left out."""
+        ...
+
+    def list_items(self, limit: int, after_id: str = "") -> list[StoredItem]:
+        """Items in the order of their ids (UTF-8 bytes), deleted ones left out, from past `after_id` on."""
+        ...
+
+    def count_items(self) -> int:
+        """How many items there are, deleted ones left out."""
+        ...
+
+    # --- users -----------------------------------------------------------------------------------------------------
+    def put_user(self, user: user_pb2.User, now_micros: Micros) -> int:
+        """Stores attributes and consent; answers the number of the change."""
+        ...
+
+    def get_user(self, user_id: str) -> StoredUser | None:
+        """Attributes and consent, where any were stored."""
+        ...
+
+    # --- releases --------------------------------------------------------------------------------------------------
+    def next_release(self) -> int:
+        """Reserves a release number: grows, never reused."""
+        ...
+
+    def put_release(self, record: ReleaseRecord) -> None:
+        """Registers a release; the same number again with the same manifest changes nothing (idempotent), with another
+        manifest it is a StoreError."""
+        ...
+
+    def set_release_state(
+        self, release: int, state: ReleaseState, reason: str = "", canary_fraction: float = 0.0
+    ) -> None:
+        """Moves a release to a state in one atomic write. ACTIVE retires the one that was active, and at most one
+        release is CANARY. UnknownRelease where there is none."""
+        ...
+
+    def list_releases(self) -> list[ReleaseRecord]:
+        """All releases, newest first."""
+        ...
+
+    def get_release(self, release: int) -> ReleaseRecord:
+        """One release, or UnknownRelease."""
+        ...
+
+    def active_release(self) -> ReleaseRecord | None:
+        """The one that serves."""
+        ...
+
+    # --- leases ----------------------------------------------------------------------------------------------------
+    def acquire_lease(self, name: str, holder: str, ttl_micros: int, now_micros: Micros) -> Lease | None:
+        """Takes or renews a lease; None while somebody else holds it. A new holder gets a higher fence."""
+        ...
+
+    def release_lease(self, lease: Lease) -> None:
+        """Gives a lease up; nothing happens where it has passed on already."""
+        ...
+
+    def list_leases(self, prefix: str, now_micros: Micros) -> list[Lease]:
+        """The unexpired leases whose names start with `prefix` (who serves which release, which Triton has what ready)."""
+        ...
+
+    # --- slates ----------------------------------------------------------------------------------------------------
+    def put_slates(self, slates: Sequence[SlateRecord]) -> None:
+        """Keeps answered slates (best effort: not promised durable); old ones are dropped past the configured number."""
+        ...
+
+    def get_slate(self, recommendation_id: str) -> SlateRecord | None:
+        """One slate, while it is kept."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of files and connections; calls after it are errors."""
+        ...

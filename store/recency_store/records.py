@@ -1,0 +1,164 @@
+"""What the store keeps, as plain immutable records. Times are microseconds since 1970 (UTC), as `..._micros`.
+
+One counter numbers every change: an event's `sequence` and an item's `revision` come from it, so one number says
+how far a reader has followed both, and it is all that a consistency token holds.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from recency.v1 import event_pb2, item_pb2
+
+Micros = int
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """One event as it lies in the log: the columns that are read often, and the whole event as sent."""
+
+    sequence: int
+    event_id: str
+    user_id: str
+    item_id: str
+    type: int
+    time_micros: Micros
+    value: float | None
+    payload: bytes
+
+    def event(self) -> event_pb2.Event:
+        """The event as it was sent."""
+        return event_pb2.Event.FromString(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of one event: its position, and whether its `event_id` had been there before."""
+
+    sequence: int
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """One item. A deleted item stays as a tombstone with `deleted`, so that followers learn of it.
+
+    `text_vector` is the language model's raw output, float32 little endian, with `text_encoder` naming the model
+    that made it (its digest); both empty while nobody has encoded the text.
+    """
+
+    item_id: str
+    revision: int
+    payload: bytes
+    text_vector: bytes
+    text_encoder: str
+    hidden_reason: str | None
+    deleted: bool
+    create_micros: Micros
+    update_micros: Micros
+
+    def item(self) -> item_pb2.Item:
+        """The item as it was sent, with the output-only fields filled in."""
+        item = item_pb2.Item.FromString(self.payload)
+        item.create_time.FromMicroseconds(self.create_micros)
+        item.update_time.FromMicroseconds(self.update_micros)
+        if self.hidden_reason is not None:
+            item.hidden = True
+            item.hidden_reason = self.hidden_reason
+        return item
+
+    @property
+    def visible(self) -> bool:
+        """Whether an answer may hold it (its time window aside)."""
+        return not self.deleted and self.hidden_reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """An item to store, with the raw text vector if it was encoded already."""
+
+    item: item_pb2.Item
+    text_vector: bytes = b""
+    text_encoder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened after a position, up to and with `through`: events and items in the order of their numbers.
+
+    `more` says that the limit cut it off and another call goes on from `through`.
+    """
+
+    events: tuple[LoggedEvent, ...]
+    items: tuple[StoredItem, ...]
+    through: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUser:
+    """A user's attributes and consent, as the serialised `recency.v1.User`."""
+
+    user_id: str
+    revision: int
+    payload: bytes
+    create_micros: Micros
+    update_micros: Micros
+
+
+class ReleaseState(enum.StrEnum):
+    """What a release does now; the names of `recency.v1.ReleaseState` without their prefix."""
+
+    CANDIDATE = "CANDIDATE"
+    SHADOW = "SHADOW"
+    CANARY = "CANARY"
+    ACTIVE = "ACTIVE"
+    RETIRED = "RETIRED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """A published release: where its folder is (a URL or path), what it is, and what it does now.
+
+    What never changes about a release stands in its manifest; this is what does change, and what lists show.
+    """
+
+    release: int
+    state: ReleaseState
+    reason: str
+    url: str
+    parent: int
+    create_micros: Micros
+    canary_fraction: float = 0.0
+    # Serialised manifest, so that a release can be shown without its folder at hand.
+    manifest_json: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to be the only one who does something. `fence` grows with each new holder: a write that carries an
+    old fence number is refused."""
+
+    name: str
+    holder: str
+    fence: int
+    expires_micros: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class SlateRecord:
+    """One answered Recommend, kept so that later events can be attributed to it.
+
+    `labels` holds the request's own labels with `session_id` and `surface`; `context_json` its context.
+    """
+
+    recommendation_id: str
+    user_id: str
+    time_micros: Micros
+    release: int
+    item_ids: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    context_json: str = ""
