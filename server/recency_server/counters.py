@@ -1,0 +1,45 @@
+"""What the request path counts, as plain numbers: adding one costs nothing, and metrics read them when they are scraped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Counters:
+    """Totals since the start.
+
+    answers, degraded           slates made; how many said so, by cause (the part of the text before the colon)
+    batches, rows               calls of Triton for slates, and the requests in them
+    dropped_rows                requests that were cancelled or too late before their batch was sent
+    refused_rows                requests that found the batch queue full
+    polls, events, items        polls of the store's changes, and what they brought
+    user_loads, user_hits       user states read from the store, and found in memory
+    texts_encoded               texts that went through the text encoder
+    slates_logged, slates_lost  slates written to the store, and dropped because the queue was full or the store away
+    adoptions, refusals         releases adopted, and refused
+    """
+
+    answers: int = 0
+    degraded: dict[str, int] = field(default_factory=dict)
+    batches: int = 0
+    rows: int = 0
+    dropped_rows: int = 0
+    refused_rows: int = 0
+    polls: int = 0
+    events: int = 0
+    items: int = 0
+    user_loads: int = 0
+    user_hits: int = 0
+    texts_encoded: int = 0
+    slates_logged: int = 0
+    slates_lost: int = 0
+    adoptions: int = 0
+    refusals: int = 0
+
+    def note(self, degraded: tuple[str, ...]) -> None:
+        """Counts one answer with its degraded causes."""
+        self.answers += 1
+        for text in degraded:
+            cause = text.partition(":")[0]
+            self.degraded[cause] = self.degraded.get(cause, 0) + 1
