@@ -1,1 +1,1 @@
-"""."""
+"""Benchmarks over the real processes: every figure the project quotes is printed by one of these."""

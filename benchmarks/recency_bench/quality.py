@@ -1,0 +1,161 @@
+"""`recency bench quality`: leave-one-out through the served pipeline, beside the reference models on the same split.
+
+For each seed a store, a release and a stack of their own are made from what may be known; then time is replayed: before
+each test request every other user's events up to that moment are in the log, the gateway's clock shows that moment, and
+the answer is what the real gateway and Triton give over gRPC. Ranks are over the whole catalogue (a target outside the
+first ten counts nothing). One thing is more than life gives: the release is trained on all known events, later ones too,
+as leave-one-out has it everywhere; and the request time is that of the logged event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import grpc
+import grpc.aio
+import numpy as np
+from recency.v1 import recommendation_pb2
+from recency.v1.recommendation_pb2_grpc import RecommendationServiceStub
+
+from recency_bench.split import Split
+from recency_features.golden import write_golden
+from recency_features.trends import Trends
+from recency_store.manifest import MANIFEST, Manifest, file_entry, read_manifest
+from recency_store.protocol import Store
+from recency_store.records import LoggedEvent, ReleaseRecord, ReleaseState
+
+TOP = 10
+_APPEND_CHUNK = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model's figures: means over cases (and seeds), with the standard error of NDCG over cases."""
+
+    model: str
+    ndcg: float
+    hit_rate: float
+    mrr: float
+    ndcg_standard_error: float
+    cases: int
+    seconds_to_train: float
+
+
+@dataclass(frozen=True, slots=True)
+class QualityResult:
+    """All rows of one run."""
+
+    rows: list[Row]
+    degraded: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+class ReplayClock:
+    """The gateway's clock, set to the moment that is replayed."""
+
+    def __init__(self) -> None:
+        self.now_micros = 0
+
+    def __call__(self) -> int:
+        return self.now_micros
+
+
+def as_of_start(folder: Path, to: Path) -> Manifest:
+    """A copy of a release for a log that starts empty: the trend state and what depends on it (golden cases, the bias
+    towards what has changed since training) are those of the beginning. Everything learned is the same files."""
+    manifest = read_manifest(folder)
+    for name in manifest.files:
+        target = to / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if name not in ("trends.npz", "golden.json"):
+            os.link(folder / name, target)
+    (to / "trends.npz").write_bytes(Trends(manifest.trend_half_lives_seconds).to_bytes())
+    write_golden(to / "golden.json", [])
+    files = {**manifest.files}
+    for name in ("trends.npz", "golden.json"):
+        files[name] = file_entry(to / name)
+    moved = dataclasses.replace(manifest, files=files, trained_through_sequence=0, trend_bias_weight=0.0)
+    (to / MANIFEST).write_text(moved.to_json(), encoding="utf-8")
+    return moved
+
+
+def fill(store: Store, split: Split, now_micros: int, *, events: bool) -> None:
+    """Puts the split's catalogue, and its known events if asked, into a store."""
+    for start in range(0, len(split.items), 1_000):
+        store.upsert_items(split.items[start : start + 1_000], now_micros)
+    if events:
+        for start in range(0, len(split.known), _APPEND_CHUNK):
+            store.append([e.event() for e in split.known[start : start + _APPEND_CHUNK]])
+
+
+def register(store: Store, folder: Path, manifest: Manifest, now_micros: int) -> None:
+    """Makes a release folder the active release of a store."""
+    record = ReleaseRecord(
+        release=manifest.release,
+        state=ReleaseState.CANDIDATE,
+        reason="",
+        url=str(folder),
+        parent=manifest.parent,
+        create_micros=now_micros,
+        manifest_json=manifest.to_json(),
+    )
+    store.put_release(record)
+    store.set_release_state(manifest.release, ReleaseState.ACTIVE)
+
+
+async def replay(
+    target: str, store: Store, split: Split, clock: ReplayClock, advance: Callable[[int], None]
+) -> tuple[np.ndarray, int]:
+    """Asks for every test user at the time of the test event; answers ranks (0: not in the first ten) and how many
+    answers were degraded. Events enter the log in time order, just before they are due."""
+    ranks = np.zeros(len(split.test), dtype=np.int64)
+    degraded = 0
+    position = 0
+    async with grpc.aio.insecure_channel(target) as channel:
+        stub: Any = RecommendationServiceStub(channel)
+        for number, case in enumerate(split.test):
+            position = await asyncio.to_thread(_append_until, store, split.known, position, case)
+            clock.now_micros = case.time_micros
+            request = recommendation_pb2.RecommendRequest(user_id=case.user_id, page_size=TOP)
+            slate = await stub.Recommend(request, timeout=30)
+            degraded += slate.degraded
+            ids = [r.item_id for r in slate.recommendations]
+            if case.item_id in ids:
+                ranks[number] = ids.index(case.item_id) + 1
+            advance(number + 1)
+    return ranks, degraded
+
+
+def _append_until(store: Store, known: list[LoggedEvent], position: int, case: LoggedEvent) -> int:
+    end = position
+    while end < len(known) and (known[end].time_micros, known[end].sequence) < (case.time_micros, case.sequence):
+        end += 1
+    for start in range(position, end, _APPEND_CHUNK):
+        store.append([e.event() for e in known[start : min(end, start + _APPEND_CHUNK)]])
+    return end
+
+
+def row(model: str, ranks_of_seeds: list[np.ndarray], seconds_to_train: float) -> Row:
+    """Figures from ranks (1-based; 0 or past ten: not found), one array a seed."""
+    gains = [np.where((ranks > 0) & (ranks <= TOP), 1 / np.log2(np.maximum(ranks, 1) + 1), 0) for ranks in ranks_of_seeds]
+    hits = [(ranks > 0) & (ranks <= TOP) for ranks in ranks_of_seeds]
+    reciprocal = [np.where(hit, 1 / np.maximum(ranks, 1), 0) for hit, ranks in zip(hits, ranks_of_seeds, strict=True)]
+    return Row(
+        model=model,
+        ndcg=mean(float(g.mean()) for g in gains),
+        hit_rate=mean(float(h.mean()) for h in hits),
+        mrr=mean(float(r.mean()) for r in reciprocal),
+        ndcg_standard_error=mean(float(g.std() / np.sqrt(len(g))) for g in gains),
+        cases=len(ranks_of_seeds[0]),
+        seconds_to_train=seconds_to_train,
+    )
