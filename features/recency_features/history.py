@@ -42,11 +42,33 @@ class HistoryArrays:
         return int(self.ids.shape[0])
 
 
-def history_arrays(
-    interactions: Sequence[Interaction], index_of: Mapping[str, int], as_of_micros: int, limit: int
-) -> HistoryArrays:
+@dataclass(frozen=True, slots=True)
+class KnownHistory:
+    """The positions of one user's history with their times instead of ages, so that it can be kept between requests.
+
+    ids int32, types int32, times_micros int64, all [length], newest last.
+    """
+
+    ids: npt.NDArray[np.int32]
+    types: npt.NDArray[np.int32]
+    times_micros: npt.NDArray[np.int64]
+
+    def as_of(self, as_of_micros: int) -> HistoryArrays:
+        """The same with ages at a time."""
+        return HistoryArrays(self.ids, self.types, ages_seconds(self.times_micros, as_of_micros))
+
+
+def ages_seconds(
+    times_micros: npt.NDArray[np.int64], as_of_micros: int | npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """How old times are at a time, in seconds; a time later than it has age 0."""
+    ages: npt.NDArray[np.float32] = (np.maximum(as_of_micros - times_micros, 0) / MICROS_PER_SECOND).astype(np.float32)
+    return ages
+
+
+def known_history(interactions: Sequence[Interaction], index_of: Mapping[str, int], limit: int) -> KnownHistory:
     """The newest `limit` interactions (given oldest first) that are in histories and whose item the release or the overlay
-    knows. An interaction later than `as_of_micros` has age 0."""
+    knows."""
     kept: list[tuple[int, int, int]] = []
     for interaction in reversed(interactions):
         index = index_of.get(interaction.item_id)
@@ -56,12 +78,19 @@ def history_arrays(
         if len(kept) == limit:
             break
     kept.reverse()
-    ages = [max(0, as_of_micros - time) / MICROS_PER_SECOND for _, _, time in kept]
-    return HistoryArrays(
+    return KnownHistory(
         ids=np.array([i for i, _, _ in kept], dtype=np.int32),
         types=np.array([t for _, t, _ in kept], dtype=np.int32),
-        ages_seconds=np.array(ages, dtype=np.float32),
+        times_micros=np.array([time for _, _, time in kept], dtype=np.int64),
     )
+
+
+def history_arrays(
+    interactions: Sequence[Interaction], index_of: Mapping[str, int], as_of_micros: int, limit: int
+) -> HistoryArrays:
+    """The newest `limit` interactions (given oldest first) that are in histories and whose item the release or the overlay
+    knows. An interaction later than `as_of_micros` has age 0."""
+    return known_history(interactions, index_of, limit).as_of(as_of_micros)
 
 
 @dataclass(frozen=True, slots=True)
