@@ -2,12 +2,14 @@
 
 ServerError
 ├── InvalidRequest     fix the request: which fields, and what is wrong with each     INVALID_ARGUMENT
+├── NotFound           fix the request: there is no such item, user or release        NOT_FOUND
 ├── NotBuilt           leave the field out: this version does not have it yet         UNIMPLEMENTED
 ├── StaleRefused       retry, or ask without strict consistency                       FAILED_PRECONDITION
 ├── Overloaded         wait, then retry                                               RESOURCE_EXHAUSTED
 ├── TooLate            the deadline has passed; ask with a longer one                 DEADLINE_EXCEEDED
 ├── Unavailable        retry: a part is away                                          UNAVAILABLE
 │   └── NoRelease      publish a release first (`recency export bootstrap`)           UNAVAILABLE
+├── AddressTaken       stop what listens there, or configure another address         (at the start only)
 └── ReleaseRefused     report: the release cannot serve, the old one goes on          (never leaves the gateway)
 """
 
@@ -36,6 +38,10 @@ class InvalidRequest(ServerError):
         self.violations = violations
 
 
+class NotFound(ServerError):
+    """What the request names is not there."""
+
+
 class NotBuilt(ServerError):
     """The request uses something that the API has and this version does not."""
 
@@ -62,3 +68,7 @@ class NoRelease(Unavailable):
 
 class ReleaseRefused(ServerError):
     """A release that is active in the store cannot serve here; the message says why."""
+
+
+class AddressTaken(ServerError):
+    """The gateway cannot listen where it is told to."""
