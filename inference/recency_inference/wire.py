@@ -1,0 +1,118 @@
+"""Triton's messages: a request's bytes from its tensors, tensors from a response, and what an error means.
+
+A call through tritonclient's own client costs three times one over its message types alone (docs/decisions/0030). The
+request is written in protobuf's wire format around the tensors' bytes, so that a large overlay, serialised once, is
+copied once a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import service_pb2  # type: ignore[import-untyped]
+
+from recency_inference.errors import (
+    BadRequest,
+    InferenceError,
+    ModelFailed,
+    NotLoaded,
+    Overloaded,
+    TooLate,
+    Unavailable,
+)
+
+SERVICE = "/inference.GRPCInferenceService/"
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    # The overlay of a large catalogue is past gRPC's 4 MB.
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A Triton that was restarted is found within half a second; the default waits up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # A machine that vanished without a word is noticed; Triton's own limit is one ping in five minutes without calls.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    # Each channel has its own connection and backoff, and a proxy set for the internet is not for Triton.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+)
+
+_DATATYPES: Mapping[str, str] = MappingProxyType(
+    {"int32": "INT32", "int64": "INT64", "float32": "FP32", "float16": "FP16", "bool": "BOOL", "uint8": "UINT8"}
+)
+_DTYPES: Mapping[str, npt.DTypeLike] = MappingProxyType({name: np.dtype(dtype) for dtype, name in _DATATYPES.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class RawTensor:
+    """A tensor as its bytes (little endian, row by row): what stays the same from call to call is serialised once."""
+
+    datatype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+    @staticmethod
+    def of(array: npt.NDArray[Any]) -> RawTensor:
+        """The array's bytes, copied."""
+        return RawTensor(_DATATYPES[array.dtype.name], array.shape, array.tobytes())
+
+
+Input: TypeAlias = "npt.NDArray[Any] | RawTensor"
+
+
+def encode_request(model: str, version: int, inputs: Mapping[str, Input], outputs: Sequence[str]) -> bytes:
+    """A serialised ModelInferRequest with the tensors' bytes at its end (field 7, in the order of the inputs)."""
+    head = service_pb2.ModelInferRequest(model_name=model, model_version=str(version))
+    parts = [b""]
+    for name, value in inputs.items():
+        tensor = value if isinstance(value, RawTensor) else RawTensor.of(value)
+        described = head.inputs.add(name=name, datatype=tensor.datatype)
+        described.shape.extend(tensor.shape)
+        parts += (b"\x3a", _varint(len(tensor.data)), tensor.data)
+    for name in outputs:
+        head.outputs.add(name=name)
+    parts[0] = head.SerializeToString()
+    return b"".join(parts)
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def decode_response(response: Any) -> dict[str, npt.NDArray[Any]]:
+    """The output tensors, as read-only views of the response's bytes."""
+    return {
+        tensor.name: np.frombuffer(data, dtype=_DTYPES[tensor.datatype]).reshape(tuple(tensor.shape))
+        for tensor, data in zip(response.outputs, response.raw_output_contents, strict=True)
+    }
+
+
+def error_of(call: grpc.RpcError, target: str) -> InferenceError:
+    """What a failed call means for the caller."""
+    code, details = call.code(), call.details() or ""
+    text = f"Triton at {target}: {details or code.name}"
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return TooLate(text)
+    # Triton says UNAVAILABLE of a version that is not loaded and of a full queue as well.
+    if code == grpc.StatusCode.NOT_FOUND or "is not at ready state" in details or "unknown model" in details:
+        return NotLoaded(text)
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED or "maximum queue size" in details:
+        return Overloaded(text)
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        return Unavailable(text)
+    if code == grpc.StatusCode.INVALID_ARGUMENT:
+        return BadRequest(text)
+    return ModelFailed(text)
