@@ -2,6 +2,8 @@
 
 StoreError
 ├── StoreUnavailable    wait and retry: the disk is full, the file is locked, the server is away
+├── StoreBusy           retry later, with less: more writes wait than the store takes
+├── StoreClosed         report: a call after close()
 ├── StoreTooNew         upgrade this software: the schema was written by a newer one
 ├── LeaseLost           stop: somebody else holds the lease now
 ├── UnknownRelease      fix the request: there is no such release
@@ -17,6 +19,14 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """The store cannot take the call now; nothing was written."""
+
+
+class StoreBusy(StoreError):
+    """Too many writes wait already; this one was not taken."""
+
+
+class StoreClosed(StoreError):
+    """The store was closed before this call."""
 
 
 class StoreTooNew(StoreError):

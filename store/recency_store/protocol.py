@@ -13,6 +13,7 @@ from typing import Protocol
 from recency.v1 import event_pb2, user_pb2
 from recency_store.records import (
     Appended,
+    AuditEntry,
     Changes,
     Lease,
     LoggedEvent,
@@ -74,9 +75,15 @@ class Store(Protocol):
         """Makes tombstones; answers (number of the last change, the ids that were not there)."""
         ...
 
-    def hide_items(self, item_ids: Sequence[str], reason: str | None, now_micros: Micros) -> tuple[int, list[str]]:
+    def hide_items(
+        self, item_ids: Sequence[str], reason: str | None, now_micros: Micros, *, actor: str = "", why: str = ""
+    ) -> tuple[int, list[str]]:
         """Hides with a reason, or shows again with None; answers (number of the last change, the ids not there).
-        Appends to the audit log."""
+        Appends to the audit log: `actor` is who asked, `why` the reason for showing again (for hiding it is `reason`)."""
+        ...
+
+    def audit(self, limit: int) -> list[AuditEntry]:
+        """The newest entries of the audit log, newest first."""
         ...
 
     def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:

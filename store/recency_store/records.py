@@ -85,6 +85,20 @@ class NewItem:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One moderation: who (`actor`, empty where unknown) did what (`action`: hide, unhide) to which item, when and why.
+
+    `number` is the item's revision that it made."""
+
+    number: int
+    time_micros: Micros
+    actor: str
+    action: str
+    item_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What happened after a position, up to and with `through`: events and items in the order of their numbers.
 
@@ -117,6 +131,10 @@ class ReleaseState(enum.StrEnum):
     ACTIVE = "ACTIVE"
     RETIRED = "RETIRED"
     REJECTED = "REJECTED"
+
+
+# At most one release is in each of these states; one that is replaced is retired.
+EXCLUSIVE_STATES = (ReleaseState.ACTIVE, ReleaseState.CANARY)
 
 
 @dataclass(frozen=True, slots=True)

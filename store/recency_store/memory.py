@@ -1,0 +1,326 @@
+"""The reference: the whole protocol over dicts and lists under one lock. Obviously right rather than fast or durable;
+every other store must answer as this one does.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from recency.v1 import event_pb2, user_pb2
+from recency_store.errors import StoreClosed, StoreError, UnknownRelease
+from recency_store.records import (
+    EXCLUSIVE_STATES,
+    Appended,
+    AuditEntry,
+    Changes,
+    Lease,
+    LoggedEvent,
+    Micros,
+    NewItem,
+    ReleaseRecord,
+    ReleaseState,
+    SlateRecord,
+    StoredItem,
+    StoredUser,
+)
+from recency_store.rows import event_row, item_payload
+
+
+class MemoryStore:
+    """`protocol.Store` in this process's memory."""
+
+    def __init__(self, *, slate_limit: int = 200_000) -> None:
+        self._slate_limit = slate_limit
+        self._lock = threading.RLock()
+        self._closed = False
+        self._sequence = 0
+        self._log: list[LoggedEvent] = []
+        self._sequence_of: dict[str, int] = {}
+        self._items: dict[str, StoredItem] = {}
+        self._audit: list[AuditEntry] = []
+        self._users: dict[str, StoredUser] = {}
+        self._release = 0
+        self._releases: dict[int, ReleaseRecord] = {}
+        self._fence = 0
+        self._leases: dict[str, Lease] = {}
+        self._slates: dict[str, SlateRecord] = {}
+
+    def _open(self) -> threading.RLock:
+        if self._closed:
+            raise StoreClosed("the in-memory store is closed; open a new one")
+        return self._lock
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    # --- event log -------------------------------------------------------------------------------------------------
+    def append(self, events: Sequence[event_pb2.Event]) -> list[Appended]:
+        """As the protocol says."""
+        rows = [event_row(event) for event in events]
+        answers = []
+        with self._open():
+            for row in rows:
+                known = self._sequence_of.get(row[0])
+                if known is None:
+                    sequence = self._sequence_of[row[0]] = self._next()
+                    self._log.append(LoggedEvent(sequence, *row))
+                    answers.append(Appended(sequence, duplicate=False))
+                else:
+                    answers.append(Appended(known, duplicate=True))
+        return answers
+
+    def read_user(self, user_id: str, limit: int, through_micros: Micros | None = None) -> list[LoggedEvent]:
+        """As the protocol says."""
+        with self._open():
+            events = [e for e in self._log if e.user_id == user_id]
+        if through_micros is not None:
+            events = [e for e in events if e.time_micros <= through_micros]
+        events.sort(key=lambda e: (e.time_micros, e.sequence))
+        return events[-limit:] if limit > 0 else []
+
+    def read_log(self, after: int, limit: int) -> list[LoggedEvent]:
+        """As the protocol says."""
+        with self._open():
+            start = bisect_right(self._log, after, key=lambda e: e.sequence)
+            return self._log[start : start + max(0, limit)]
+
+    def scan_log(self, after: int = 0, through: int | None = None) -> Iterator[LoggedEvent]:
+        """As the protocol says."""
+        with self._open():
+            last = self._sequence if through is None else through
+            return iter([e for e in self._log if after < e.sequence <= last])
+
+    # --- following -------------------------------------------------------------------------------------------------
+    def last_sequence(self) -> int:
+        """As the protocol says."""
+        with self._open():
+            return self._sequence
+
+    def changes(self, after: int, limit: int) -> Changes:
+        """As the protocol says."""
+        with self._open():
+            events = {e.sequence: e for e in self._log if e.sequence > after}
+            items = {i.revision: i for i in self._items.values() if i.revision > after}
+            numbers = sorted([*events, *items])
+            more = len(numbers) > limit
+            kept = numbers[: max(0, limit)]
+            through = (kept[-1] if kept else after) if more else max(after, self._sequence)
+        return Changes(
+            events=tuple(events[n] for n in kept if n in events),
+            items=tuple(items[n] for n in kept if n in items),
+            through=through,
+            more=more,
+        )
+
+    # --- items -----------------------------------------------------------------------------------------------------
+    def upsert_items(self, items: Sequence[NewItem], now_micros: Micros) -> int:
+        """As the protocol says."""
+        payloads = [item_payload(new.item) for new in items]
+        with self._open():
+            for new, payload in zip(items, payloads, strict=True):
+                old = self._items.get(new.item.item_id)
+                kept = old if old is not None and not old.deleted else None
+                self._items[new.item.item_id] = StoredItem(
+                    item_id=new.item.item_id,
+                    revision=self._next(),
+                    payload=payload,
+                    text_vector=new.text_vector,
+                    text_encoder=new.text_encoder,
+                    hidden_reason=kept.hidden_reason if kept else None,
+                    deleted=False,
+                    create_micros=kept.create_micros if kept else now_micros,
+                    update_micros=now_micros,
+                )
+            return self._sequence
+
+    def set_text_vectors(self, vectors: Sequence[tuple[str, int, bytes]], text_encoder: str) -> int:
+        """As the protocol says."""
+        written = 0
+        with self._open():
+            for item_id, revision, vector in vectors:
+                item = self._items.get(item_id)
+                if item is not None and item.revision == revision and not item.deleted:
+                    self._items[item_id] = replace(item, text_vector=vector, text_encoder=text_encoder)
+                    written += 1
+        return written
+
+    def _there(self, item_ids: Sequence[str]) -> tuple[list[StoredItem], list[str]]:
+        ids = list(dict.fromkeys(item_ids))
+        known = {i: self._items[i] for i in ids if i in self._items and not self._items[i].deleted}
+        return list(known.values()), [i for i in ids if i not in known]
+
+    def delete_items(self, item_ids: Sequence[str], now_micros: Micros) -> tuple[int, list[str]]:
+        """As the protocol says."""
+        with self._open():
+            there, missing = self._there(item_ids)
+            for item in there:
+                self._items[item.item_id] = StoredItem(
+                    item_id=item.item_id,
+                    revision=self._next(),
+                    payload=b"",
+                    text_vector=b"",
+                    text_encoder="",
+                    hidden_reason=None,
+                    deleted=True,
+                    create_micros=item.create_micros,
+                    update_micros=now_micros,
+                )
+            return self._sequence, missing
+
+    def hide_items(
+        self, item_ids: Sequence[str], reason: str | None, now_micros: Micros, *, actor: str = "", why: str = ""
+    ) -> tuple[int, list[str]]:
+        """As the protocol says."""
+        action, recorded = ("unhide", why) if reason is None else ("hide", reason)
+        with self._open():
+            there, missing = self._there(item_ids)
+            for item in there:
+                hidden = replace(item, revision=self._next(), hidden_reason=reason, update_micros=now_micros)
+                self._items[item.item_id] = hidden
+                self._audit.append(
+                    AuditEntry(hidden.revision, now_micros, actor, action, item.item_id, recorded),
+                )
+            return self._sequence, missing
+
+    def audit(self, limit: int) -> list[AuditEntry]:
+        """As the protocol says."""
+        with self._open():
+            return self._audit[::-1][: max(0, limit)]
+
+    def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:
+        """As the protocol says."""
+        with self._open():
+            return {item.item_id: item for item in self._there(item_ids)[0]}
+
+    def list_items(self, limit: int, after_id: str = "") -> list[StoredItem]:
+        """As the protocol says."""
+        with self._open():
+            items = [i for i in self._items.values() if not i.deleted and i.item_id.encode() > after_id.encode()]
+        return sorted(items, key=lambda i: i.item_id.encode())[: max(0, limit)]
+
+    def count_items(self) -> int:
+        """As the protocol says."""
+        with self._open():
+            return sum(not item.deleted for item in self._items.values())
+
+    # --- users -----------------------------------------------------------------------------------------------------
+    def put_user(self, user: user_pb2.User, now_micros: Micros) -> int:
+        """As the protocol says."""
+        payload = user.SerializeToString(deterministic=True)
+        with self._open():
+            old = self._users.get(user.user_id)
+            created = old.create_micros if old else now_micros
+            self._users[user.user_id] = StoredUser(user.user_id, self._next(), payload, created, now_micros)
+            return self._sequence
+
+    def get_user(self, user_id: str) -> StoredUser | None:
+        """As the protocol says."""
+        with self._open():
+            return self._users.get(user_id)
+
+    # --- releases --------------------------------------------------------------------------------------------------
+    def next_release(self) -> int:
+        """As the protocol says."""
+        with self._open():
+            self._release += 1
+            return self._release
+
+    def put_release(self, record: ReleaseRecord) -> None:
+        """As the protocol says."""
+        with self._open():
+            old = self._releases.get(record.release)
+            if old is not None:
+                if old.manifest_json != record.manifest_json:
+                    raise StoreError(
+                        f"release {record.release} is registered with another manifest; publish under a new number"
+                    )
+                return
+            self._release = max(self._release, record.release)
+            self._releases[record.release] = record
+            self._retire_others(record.release, record.state)
+
+    def set_release_state(
+        self, release: int, state: ReleaseState, reason: str = "", canary_fraction: float = 0.0
+    ) -> None:
+        """As the protocol says."""
+        with self._open():
+            record = self.get_release(release)
+            self._releases[release] = replace(record, state=state, reason=reason, canary_fraction=canary_fraction)
+            self._retire_others(release, state)
+
+    def _retire_others(self, release: int, state: ReleaseState) -> None:
+        if state not in EXCLUSIVE_STATES:
+            return
+        for other in self._releases.values():
+            if other.release != release and other.state == state:
+                self._releases[other.release] = replace(
+                    other, state=ReleaseState.RETIRED, reason=f"replaced by release {release}", canary_fraction=0.0
+                )
+
+    def list_releases(self) -> list[ReleaseRecord]:
+        """As the protocol says."""
+        with self._open():
+            return sorted(self._releases.values(), key=lambda r: -r.release)
+
+    def get_release(self, release: int) -> ReleaseRecord:
+        """As the protocol says."""
+        with self._open():
+            if release not in self._releases:
+                raise UnknownRelease(f"there is no release {release}; list the releases to see which there are")
+            return self._releases[release]
+
+    def active_release(self) -> ReleaseRecord | None:
+        """As the protocol says."""
+        with self._open():
+            return next((r for r in self._releases.values() if r.state == ReleaseState.ACTIVE), None)
+
+    # --- leases ----------------------------------------------------------------------------------------------------
+    def acquire_lease(self, name: str, holder: str, ttl_micros: int, now_micros: Micros) -> Lease | None:
+        """As the protocol says. An expired lease is gone: whoever comes next, its old holder too, gets a new fence."""
+        with self._open():
+            held = self._leases.get(name)
+            if held is not None and held.expires_micros > now_micros:
+                if held.holder != holder:
+                    return None
+                lease = replace(held, expires_micros=now_micros + ttl_micros)
+            else:
+                self._fence += 1
+                lease = Lease(name, holder, self._fence, now_micros + ttl_micros)
+            self._leases[name] = lease
+            return lease
+
+    def release_lease(self, lease: Lease) -> None:
+        """As the protocol says."""
+        with self._open():
+            held = self._leases.get(lease.name)
+            if held is not None and (held.holder, held.fence) == (lease.holder, lease.fence):
+                del self._leases[lease.name]
+
+    def list_leases(self, prefix: str, now_micros: Micros) -> list[Lease]:
+        """As the protocol says, in the order of their names."""
+        with self._open():
+            leases = [x for x in self._leases.values() if x.name.startswith(prefix) and x.expires_micros > now_micros]
+        return sorted(leases, key=lambda lease: lease.name.encode())
+
+    # --- slates ----------------------------------------------------------------------------------------------------
+    def put_slates(self, slates: Sequence[SlateRecord]) -> None:
+        """As the protocol says."""
+        with self._open():
+            for slate in slates:
+                self._slates.pop(slate.recommendation_id, None)
+                self._slates[slate.recommendation_id] = slate
+            while len(self._slates) > self._slate_limit:
+                del self._slates[next(iter(self._slates))]
+
+    def get_slate(self, recommendation_id: str) -> SlateRecord | None:
+        """As the protocol says."""
+        with self._open():
+            return self._slates.get(recommendation_id)
+
+    def close(self) -> None:
+        """As the protocol says."""
+        self._closed = True

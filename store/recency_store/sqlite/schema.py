@@ -1,0 +1,123 @@
+"""The schema, as numbered steps from an empty file on. A step that has landed never changes; a change is a new step.
+
+`PRAGMA user_version` holds how many steps a file has had, `PRAGMA application_id` that it is ours.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from recency_store.errors import StoreError, StoreTooNew
+
+APPLICATION_ID = 0x52454359  # "RECY"
+
+_STEP_1 = (
+    # sequence: the one number of all changes; release, fence: numbers of their own.
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "INSERT INTO counters VALUES ('sequence', 0), ('release', 0), ('fence', 0)",
+    """CREATE TABLE events (
+        sequence INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL UNIQUE,
+        user_id TEXT NOT NULL,
+        item_id TEXT NOT NULL,
+        type INTEGER NOT NULL,
+        time_micros INTEGER NOT NULL,
+        value REAL,
+        payload BLOB NOT NULL
+    )""",
+    # A rowid table's index ends in its rowid: this one orders by (user, time, sequence).
+    "CREATE INDEX events_of_user ON events (user_id, time_micros)",
+    """CREATE TABLE items (
+        item_id TEXT NOT NULL UNIQUE,
+        revision INTEGER PRIMARY KEY,
+        payload BLOB NOT NULL,
+        text_vector BLOB NOT NULL,
+        text_encoder TEXT NOT NULL,
+        hidden_reason TEXT,
+        deleted INTEGER NOT NULL,
+        create_micros INTEGER NOT NULL,
+        update_micros INTEGER NOT NULL
+    )""",
+    "CREATE INDEX items_there ON items (item_id) WHERE deleted = 0",
+    """CREATE TABLE users (
+        user_id TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        payload BLOB NOT NULL,
+        create_micros INTEGER NOT NULL,
+        update_micros INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE releases (
+        release INTEGER PRIMARY KEY,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        url TEXT NOT NULL,
+        parent INTEGER NOT NULL,
+        create_micros INTEGER NOT NULL,
+        canary_fraction REAL NOT NULL,
+        manifest_json TEXT NOT NULL
+    )""",
+    # The database itself holds that two releases never serve as the one.
+    "CREATE UNIQUE INDEX one_active ON releases (state) WHERE state IN ('ACTIVE', 'CANARY')",
+    """CREATE TABLE leases (
+        name TEXT PRIMARY KEY,
+        holder TEXT NOT NULL,
+        fence INTEGER NOT NULL,
+        expires_micros INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE slates (
+        position INTEGER PRIMARY KEY,
+        recommendation_id TEXT NOT NULL UNIQUE,
+        user_id TEXT NOT NULL,
+        time_micros INTEGER NOT NULL,
+        release INTEGER NOT NULL,
+        item_ids TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        context_json TEXT NOT NULL
+    )""",
+)
+
+_STEP_2 = (
+    """CREATE TABLE audit (
+        number INTEGER PRIMARY KEY,
+        time_micros INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        item_id TEXT NOT NULL,
+        reason TEXT NOT NULL
+    )""",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2)
+
+
+def migrate(connection: sqlite3.Connection, where: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
+    """Brings a file to the newest schema in one transaction; StoreTooNew where a newer software has been there."""
+    if _version(connection, where) == len(steps):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have migrated it while this one waited for the lock.
+        for step in steps[_version(connection, where) :]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, where: str) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != APPLICATION_ID and (version or tables):
+        raise StoreError(f"{where}: a SQLite file, but not Recency's; name another file for the store")
+    if version > len(STEPS):
+        raise StoreTooNew(
+            f"{where}: has schema {version}, this software knows up to {len(STEPS)}; upgrade Recency, or open a copy "
+            "that was made before the upgrade"
+        )
+    return version

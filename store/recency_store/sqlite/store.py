@@ -1,0 +1,213 @@
+"""The protocol over one SQLite file: a method is one transaction or snapshot around a sibling module's function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from recency.v1 import event_pb2, user_pb2
+from recency_store.records import (
+    Appended,
+    AuditEntry,
+    Changes,
+    Lease,
+    LoggedEvent,
+    Micros,
+    NewItem,
+    ReleaseRecord,
+    ReleaseState,
+    SlateRecord,
+    StoredItem,
+    StoredUser,
+)
+from recency_store.rows import event_row
+from recency_store.sqlite import event_log, following, leases, numbers, releases, users
+from recency_store.sqlite import items as item_rows
+from recency_store.sqlite import slates as slate_rows
+from recency_store.sqlite.connection import Database, errors_named
+
+SCAN_PAGE = 2_000
+
+
+class SqliteStore:
+    """`protocol.Store` in one SQLite file. For any thread, and for several processes at once; not across a fork."""
+
+    def __init__(self, database: Database, *, slate_limit: int) -> None:
+        self._database = database
+        self._slate_limit = slate_limit
+
+    # --- event log -------------------------------------------------------------------------------------------------
+    def append(self, events: Sequence[event_pb2.Event]) -> list[Appended]:
+        """As the protocol says."""
+        rows = [event_row(event) for event in events]
+        with self._database.write() as connection:
+            return event_log.append(connection, rows)
+
+    def read_user(self, user_id: str, limit: int, through_micros: Micros | None = None) -> list[LoggedEvent]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return event_log.read_user(connection, user_id, limit, through_micros)
+
+    def read_log(self, after: int, limit: int) -> list[LoggedEvent]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return event_log.read_log(connection, after, numbers.MAX_NUMBER, limit)
+
+    def scan_log(self, after: int = 0, through: int | None = None) -> Iterator[LoggedEvent]:
+        """As the protocol says. The end is fixed at the call and the log only grows, so pages of it are one view, and no
+        long transaction keeps the WAL from being checkpointed."""
+        last = self.last_sequence()
+        return self._scan(after, last if through is None else min(through, last))
+
+    def _scan(self, after: int, through: int) -> Iterator[LoggedEvent]:
+        while after < through:
+            with self._database.read() as connection:
+                page = event_log.read_log(connection, after, through, SCAN_PAGE)
+            yield from page
+            if len(page) < SCAN_PAGE:
+                return
+            after = page[-1].sequence
+
+    # --- following -------------------------------------------------------------------------------------------------
+    def last_sequence(self) -> int:
+        """As the protocol says. Reads the counter only when some connection has committed since this thread's last call."""
+        with errors_named(self._database.path):
+            reader = self._database.reader()
+            version: int = reader.connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != reader.data_version:
+                # Version first: a commit in between is then seen again at the next call, never missed.
+                reader.last_sequence = numbers.last_number(reader.connection)
+                reader.data_version = version
+            return reader.last_sequence
+
+    def changes(self, after: int, limit: int) -> Changes:
+        """As the protocol says."""
+        with self._database.snapshot() as connection:
+            return following.changes(connection, after, limit)
+
+    # --- items -----------------------------------------------------------------------------------------------------
+    def upsert_items(self, items: Sequence[NewItem], now_micros: Micros) -> int:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return item_rows.upsert(connection, items, now_micros)
+
+    def set_text_vectors(self, vectors: Sequence[tuple[str, int, bytes]], text_encoder: str) -> int:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return item_rows.set_text_vectors(connection, vectors, text_encoder)
+
+    def delete_items(self, item_ids: Sequence[str], now_micros: Micros) -> tuple[int, list[str]]:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return item_rows.delete(connection, item_ids, now_micros)
+
+    def hide_items(
+        self, item_ids: Sequence[str], reason: str | None, now_micros: Micros, *, actor: str = "", why: str = ""
+    ) -> tuple[int, list[str]]:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return item_rows.hide(connection, item_ids, reason, now_micros, actor, why)
+
+    def audit(self, limit: int) -> list[AuditEntry]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return item_rows.audit(connection, limit)
+
+    def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:
+        """As the protocol says."""
+        with self._database.snapshot() as connection:
+            return item_rows.get(connection, item_ids)
+
+    def list_items(self, limit: int, after_id: str = "") -> list[StoredItem]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return item_rows.list_after(connection, limit, after_id)
+
+    def count_items(self) -> int:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return item_rows.count(connection)
+
+    # --- users -----------------------------------------------------------------------------------------------------
+    def put_user(self, user: user_pb2.User, now_micros: Micros) -> int:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return users.put(connection, user, now_micros)
+
+    def get_user(self, user_id: str) -> StoredUser | None:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return users.get(connection, user_id)
+
+    # --- releases --------------------------------------------------------------------------------------------------
+    def next_release(self) -> int:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return numbers.take_numbers(connection, 1, "release")
+
+    def put_release(self, record: ReleaseRecord) -> None:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            releases.put(connection, record)
+
+    def set_release_state(
+        self, release: int, state: ReleaseState, reason: str = "", canary_fraction: float = 0.0
+    ) -> None:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            releases.set_state(connection, release, state, reason, canary_fraction)
+
+    def list_releases(self) -> list[ReleaseRecord]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return releases.list_all(connection)
+
+    def get_release(self, release: int) -> ReleaseRecord:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return releases.get(connection, release)
+
+    def active_release(self) -> ReleaseRecord | None:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return releases.active(connection)
+
+    # --- leases ----------------------------------------------------------------------------------------------------
+    def acquire_lease(self, name: str, holder: str, ttl_micros: int, now_micros: Micros) -> Lease | None:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return leases.acquire(connection, name, holder, ttl_micros, now_micros)
+
+    def release_lease(self, lease: Lease) -> None:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            leases.release(connection, lease)
+
+    def list_leases(self, prefix: str, now_micros: Micros) -> list[Lease]:
+        """As the protocol says, in the order of their names."""
+        with self._database.read() as connection:
+            return leases.list_held(connection, prefix, now_micros)
+
+    # --- slates ----------------------------------------------------------------------------------------------------
+    def put_slates(self, slates: Sequence[SlateRecord]) -> None:
+        """As the protocol says."""
+        with self._database.write(durable=False) as connection:
+            slate_rows.put(connection, slates, self._slate_limit)
+
+    def get_slate(self, recommendation_id: str) -> SlateRecord | None:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return slate_rows.get(connection, recommendation_id)
+
+    def close(self) -> None:
+        """As the protocol says."""
+        self._database.close()
+
+
+def open_sqlite(path: Path, *, slate_limit: int = 200_000) -> SqliteStore:
+    """Opens the store in a file on a local disk, made (with its folder) where there is none.
+
+    StoreUnavailable where it cannot be opened or locked, StoreTooNew where a newer software has migrated it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteStore(Database(path), slate_limit=slate_limit)
