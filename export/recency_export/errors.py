@@ -1,0 +1,30 @@
+"""What can go wrong in the exporter, classed by what the caller does next.
+
+ExportError
+├── MissingWeights    install the language model, or say where it is
+├── MissingExtra      install the `export` extra (torch, transformers, onnx, …)
+├── NonFinite         report: training or a score gave a number that is not finite
+└── ParityError       report: the exported graph does not compute what torch computes
+"""
+
+from __future__ import annotations
+
+
+class ExportError(Exception):
+    """Anything that keeps the exporter from publishing a release."""
+
+
+class MissingWeights(ExportError):
+    """The language model's files are not where they were looked for."""
+
+
+class MissingExtra(ExportError):
+    """A package of the `export` extra is not installed."""
+
+
+class NonFinite(ExportError):
+    """A loss or a score is NaN or infinite where it must not be."""
+
+
+class ParityError(ExportError):
+    """torch and onnxruntime disagree about the same request."""

@@ -1,0 +1,99 @@
+"""The exporter's configuration, apart from the modules that it configures because those import torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recency_features.spec import HISTORY_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """The shape of the retrieval model. An item vector is [learned | content]."""
+
+    learned_dim: int = 64
+    content_dim: int = 64
+    layers: int = 2
+    heads: int = 2
+    feed_forward_dim: int = 128
+    dropout: float = 0.3
+    # Chance that an item's residual is left out in a training step, so that its text alone must do.
+    residual_dropout: float = 0.3
+    history_length: int = HISTORY_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How the retrieval model is trained."""
+
+    epochs: int = 28
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    clip_norm: float = 5.0
+    windows_per_batch: int = 32
+    # Shares of the steps after which warm-up ends and the linear way down begins.
+    warmup_until: float = 0.04
+    flat_until: float = 0.5
+    # Above this many items the softmax is over a sample of `negatives`.
+    full_softmax_items: int = 20_000
+    negatives: int = 4_096
+    # Validation and checkpoint every so many epochs.
+    check_every: int = 4
+    # Cases of the validation that picks the best state.
+    check_cases: int = 1_500
+    # Fewer training targets than this teach nothing that holds: the model stays as it starts.
+    least_targets: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutSettings:
+    """Which events are kept from the retrieval model, for validation and to fit the ranker on."""
+
+    events_per_user: int = 5
+    # At most one event in so many of a user's is held out.
+    at_most_one_in: int = 3
+    # At most so many events in all; users are drawn by the seed where there are more.
+    cases: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RankerSettings:
+    """The ranker over the first candidates, and the tables of co-occurrence that it reads."""
+
+    hidden: int = 32
+    candidates: int = 100
+    # Random items beside them, so that the scorer's arbitrary candidates are no surprise.
+    random_candidates: int = 28
+    epochs: int = 16
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    cases_per_batch: int = 128
+    # Share of cases that are repeated with a history cut to a few events, as a new user's.
+    short_share: float = 0.35
+    # Dense tables up to this many items, neighbour lists beyond.
+    dense_items: int = 4_000
+    neighbours: int = 64
+    # Newest history positions whose co-occurrence with a candidate counts.
+    window: int = 20
+    # Fewer cases than this fit nothing: the ranker stays silent.
+    least_cases: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapConfig:
+    """Everything that decides what release 1 becomes, and where the stages work.
+
+    workspace        a folder of the stages' own; a killed bootstrap goes on from it
+    encoder_folder   a Hugging Face model folder; None looks for the installed all-MiniLM-L6-v2
+    threads          for torch and onnxruntime; the same number gives the same release
+    """
+
+    workspace: Path
+    seed: int = 0
+    threads: int = 2
+    encoder_folder: Path | None = None
+    model: ModelSettings = field(default_factory=ModelSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    holdout: HoldoutSettings = field(default_factory=HoldoutSettings)
+    ranker: RankerSettings = field(default_factory=RankerSettings)

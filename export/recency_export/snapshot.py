@@ -1,0 +1,170 @@
+"""What the store holds → one consistent picture of it in a file. Later stages read this and never the store.
+
+Left out: deleted items, events that were retracted (and the retractions), events of users who do not consent to training.
+Items are in the order of their ids; events in the order of the log. An item without a text vector of this encoder is
+encoded, and its vector written back, so that nobody has to encode it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recency.v1 import event_pb2, user_pb2
+from recency_features.text import item_text
+from recency_store.protocol import Store
+from recency_store.records import StoredItem
+
+_PAGE = 1_000
+# Texts → raw text vectors, float32 [n, text_dim].
+Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Items and events as they were.
+
+    item_ids        the N catalogue items, then ids that only events name
+    text_vectors    float32 [N, text_dim]
+    user, item, type, time_micros   a value an event; user and item are numbers (item < N: in the catalogue)
+    shown, shown_offsets            the items of each impression, shown[offsets[i]:offsets[i+1]] of impression i
+    shown_user, shown_micros        whose impression, and when
+    """
+
+    item_ids: tuple[str, ...]
+    text_vectors: npt.NDArray[np.float32]
+    user: npt.NDArray[np.int32]
+    item: npt.NDArray[np.int32]
+    type: npt.NDArray[np.int32]
+    time_micros: npt.NDArray[np.int64]
+    shown: npt.NDArray[np.int32]
+    shown_offsets: npt.NDArray[np.int64]
+    shown_user: npt.NDArray[np.int32]
+    shown_micros: npt.NDArray[np.int64]
+    last_sequence: int
+
+    @property
+    def item_count(self) -> int:
+        """N, the items of the catalogue."""
+        return int(self.text_vectors.shape[0])
+
+
+def take_snapshot(
+    store: Store, through: int, encoder_digest: str, text_dim: int, encode: Encode, advance: Callable[[int, int], None]
+) -> Snapshot:
+    """Reads items (as they are now) and events up to the sequence `through`."""
+    items = _read_items(store)
+    vectors = _text_vectors(store, items, encoder_digest, text_dim, encode, advance)
+    item_number = {item.item_id: number for number, item in enumerate(items)}
+    user_number: dict[str, int] = {}
+    rows: list[tuple[int, int, int, int]] = []
+    event_ids: list[str] = []
+    retracted: set[str] = set()
+    impressions: list[tuple[int, int, list[int]]] = []
+    for logged in store.scan_log(0, through):
+        user = user_number.setdefault(logged.user_id, len(user_number))
+        event = logged.event()
+        if event.retracts_event_id:
+            retracted.update((event.retracts_event_id, logged.event_id))
+        if logged.type == event_pb2.EVENT_TYPE_IMPRESSION:
+            shown = [item_number[name] for name in event.shown_item_ids if name in item_number]
+            if shown:
+                impressions.append((user, logged.time_micros, shown))
+        elif logged.item_id:
+            item = item_number.setdefault(logged.item_id, len(item_number))
+            rows.append((user, item, logged.type, logged.time_micros))
+            event_ids.append(logged.event_id)
+    refused = _refused(store, user_number)
+    kept = [row for row, name in zip(rows, event_ids, strict=True) if row[0] not in refused and name not in retracted]
+    impressions = [row for row in impressions if row[0] not in refused]
+    table = np.array(kept, dtype=np.int64).reshape(-1, 4)
+    return Snapshot(
+        item_ids=tuple(item_number),
+        text_vectors=vectors,
+        user=table[:, 0].astype(np.int32),
+        item=table[:, 1].astype(np.int32),
+        type=table[:, 2].astype(np.int32),
+        time_micros=table[:, 3],
+        shown=np.array([number for _, _, shown in impressions for number in shown], dtype=np.int32),
+        shown_offsets=np.cumsum([0, *(len(shown) for _, _, shown in impressions)], dtype=np.int64),
+        shown_user=np.array([user for user, _, _ in impressions], dtype=np.int32),
+        shown_micros=np.array([micros for _, micros, _ in impressions], dtype=np.int64),
+        last_sequence=through,
+    )
+
+
+def _read_items(store: Store) -> list[StoredItem]:
+    items: list[StoredItem] = []
+    while page := store.list_items(_PAGE, items[-1].item_id if items else ""):
+        items.extend(page)
+    return items
+
+
+def _text_vectors(
+    store: Store,
+    items: list[StoredItem],
+    digest: str,
+    text_dim: int,
+    encode: Encode,
+    advance: Callable[[int, int], None],
+) -> npt.NDArray[np.float32]:
+    """The items' raw text vectors, encoding and writing back those that this encoder has not made."""
+    vectors = np.zeros((len(items), text_dim), dtype=np.float32)
+    missing = []
+    for row, item in enumerate(items):
+        if item.text_encoder == digest and len(item.text_vector) == text_dim * 4:
+            vectors[row] = np.frombuffer(item.text_vector, dtype="<f4")
+        else:
+            missing.append(row)
+    texts = {row: item_text(items[row].item()) for row in missing}
+    # Texts of like length together: a batch costs what its longest text costs.
+    missing.sort(key=lambda row: (len(texts[row]), row))
+    for start in range(0, len(missing), 64):
+        rows = missing[start : start + 64]
+        vectors[rows] = encode([texts[row] for row in rows])
+        made = [(items[row].item_id, items[row].revision, vectors[row].astype("<f4").tobytes()) for row in rows]
+        store.set_text_vectors(made, digest)
+        advance(start + len(rows), len(missing))
+    return vectors
+
+
+def _refused(store: Store, user_number: dict[str, int]) -> set[int]:
+    refused = set()
+    for user_id, number in user_number.items():
+        stored = store.get_user(user_id)
+        if stored is not None:
+            consent = user_pb2.User.FromString(stored.payload).consent
+            if consent.HasField("training") and not consent.training:
+                refused.add(number)
+    return refused
+
+
+def write_snapshot(path: Path, snapshot: Snapshot) -> None:
+    """Writes an .npz file."""
+    np.savez(
+        path,
+        item_ids=np.array(snapshot.item_ids, dtype=np.str_),
+        text_vectors=snapshot.text_vectors,
+        user=snapshot.user,
+        item=snapshot.item,
+        type=snapshot.type,
+        time_micros=snapshot.time_micros,
+        shown=snapshot.shown,
+        shown_offsets=snapshot.shown_offsets,
+        shown_user=snapshot.shown_user,
+        shown_micros=snapshot.shown_micros,
+        last_sequence=np.int64(snapshot.last_sequence),
+    )
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """Reads what `write_snapshot` wrote."""
+    with np.load(path, allow_pickle=False) as saved:
+        arrays = {name: saved[name] for name in saved.files}
+    item_ids = tuple(str(name) for name in arrays.pop("item_ids"))
+    last_sequence = int(arrays.pop("last_sequence"))
+    return Snapshot(item_ids=item_ids, last_sequence=last_sequence, **arrays)
