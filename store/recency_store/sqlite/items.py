@@ -140,5 +140,5 @@ def _item(connection: sqlite3.Connection, item_id: str) -> StoredItem | None:
 
 
 def _item_of(row: tuple[Any, ...]) -> StoredItem:
-    *columns, deleted, create_micros, update_micros = row
-    return StoredItem(*columns, bool(deleted), create_micros, update_micros)
+    item_id, revision, payload, vector, encoder, hidden_reason, deleted, created, updated = row
+    return StoredItem(item_id, revision, payload, vector, encoder, hidden_reason, bool(deleted), created, updated)

@@ -39,5 +39,7 @@ def get(connection: sqlite3.Connection, recommendation_id: str) -> SlateRecord |
     ).fetchone()
     if row is None:
         return None
-    *columns, item_ids, labels, context_json = row
-    return SlateRecord(*columns, tuple(json.loads(item_ids)), json.loads(labels), context_json)
+    key, user_id, time_micros, release, item_ids, labels, context_json = row
+    return SlateRecord(
+        key, user_id, time_micros, release, tuple(json.loads(item_ids)), json.loads(labels), context_json
+    )
