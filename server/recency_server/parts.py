@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 from recency_inference.client import Inference
 from recency_server.batching import BatchConfig
+from recency_server.catalog import Catalog
 from recency_server.counters import Counters
-from recency_server.encode import Encoder
+from recency_server.embed import Embedder
+from recency_server.encode import EncodeConfig, Encoder
+from recency_server.fallback import TrendOrder
 from recency_server.follow import FollowConfig, Follower
 from recency_server.query import Clock
+from recency_server.reading import SeenRule
 from recency_server.releases import ReleaseConfig, Releases
 from recency_server.score import Scorer
 from recency_server.slates import SlateConfig, SlateLog
@@ -32,14 +37,17 @@ class RecommendConfig:
                       release says that the catalogue is consumed again
     repeat_share      `auto` keeps seen items when more than this share of the training events repeated an item
     reserve_seconds   kept back from a deadline, so that a fallback still reaches the caller in time
+    catch_up_seconds  the longest that a request waits for the follower
     store_threads     threads that read the store for requests and followers
     """
 
     gateway_id: str
-    exclude_seen: Literal["auto", "always", "never"] = "auto"
+    exclude_seen: SeenRule = "auto"
     repeat_share: float = 0.05
     reserve_seconds: float = 0.01
+    catch_up_seconds: float = 1.0
     store_threads: int = 4
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     follow: FollowConfig = field(default_factory=FollowConfig)
     users: UserConfig = field(default_factory=UserConfig)
@@ -69,12 +77,55 @@ class Parts:
 
 
 @asynccontextmanager
-async def open_parts(
-    config: RecommendConfig, store: Store, inference: Inference, clock: Clock
-) -> AsyncIterator[Parts]:
+async def open_parts(config: RecommendConfig, store: Store, inference: Inference, clock: Clock) -> AsyncIterator[Parts]:
     """Opens the parts, reads the catalogue, makes the first try to adopt the active release, and follows from then on.
 
     Works with an empty store, with no release and with Triton down. The caller owns `store` and `inference`.
     """
-    raise NotImplementedError
-    yield
+    counters = Counters()
+    with ThreadPoolExecutor(config.store_threads, thread_name_prefix="store") as threads:
+        users = Users(store, threads, counters, config.users)
+        follower = Follower(store, Catalog(), users, threads, counters, clock, config.follow)
+        releases = Releases(store, inference, follower, threads, counters, clock, config.gateway_id, config.releases)
+        encoder = Encoder(lambda: releases.live, inference, threads, counters, config.encode)
+        slates = SlateLog(store, threads, counters, config.slates)
+        embedder = Embedder(store, releases, follower, encoder, threads, clock)
+        await follower.open()
+        commit = GroupCommit(store)
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(follower.run(), name="follow")]
+            await releases.look()
+            if releases.live is None:
+                await follower.restart_trends_from_log()
+            for work in (releases.run, releases.keep, embedder.run, slates.run):
+                background.append(tasks.create_task(work(), name=work.__qualname__))
+            scorer = Scorer(inference, tasks, counters, config.batch, TrendOrder(follower))
+            try:
+                yield Parts(
+                    config=config,
+                    store=store,
+                    commit=commit,
+                    inference=inference,
+                    follower=follower,
+                    releases=releases,
+                    users=users,
+                    scorer=scorer,
+                    encoder=encoder,
+                    slates=slates,
+                    counters=counters,
+                    threads=threads,
+                    clock=clock,
+                    new_id=_ids(config.gateway_id, clock()),
+                )
+            finally:
+                for task in background:
+                    task.cancel()
+                await commit.close()
+        await slates.flush()
+
+
+def _ids(gateway_id: str, start_micros: int) -> Callable[[], str]:
+    """Makes ids that no other gateway, and no other run of this one, makes."""
+    prefix = hashlib.sha256(f"{gateway_id}/{start_micros}".encode()).hexdigest()[:16]
+    numbers = itertools.count(1)
+    return lambda: f"{prefix}-{next(numbers):x}"

@@ -1,0 +1,264 @@
+"""Gathers requests into batches and sends them: one lane a model, each with a bounded queue and few calls in flight.
+
+A batch is sent when the line is free, or enough requests wait, or the oldest has waited long enough. Requests that were
+cancelled or whose deadline passed while they waited are left out. Legend as in `recency_features.spec`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recency_features.history import ages_seconds
+from recency_features.spec import BATCH_BUCKETS, K_BUCKETS, PAD, RECOMMENDER, bucket
+from recency_inference import errors as inference_errors
+from recency_inference.client import Inference, Input
+from recency_server.counters import Counters
+from recency_server.errors import Overloaded, TooLate, Unavailable
+from recency_server.release import Release
+from recency_server.users import UserRows
+
+_ID_COLUMNS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class BatchConfig:
+    """send_at       a batch goes out when this many wait
+    max_rows      the most in one batch (a bucket of the models)
+    wait_seconds  or when the oldest has waited this long
+    in_flight     calls of one model at a time
+    queue         requests that may wait; more are refused
+    own_counts    the most own-count entries of one user that are sent
+    call_seconds  the longest that one call may take
+    """
+
+    send_at: int = 32
+    max_rows: int = 64
+    wait_seconds: float = 0.008
+    in_flight: int = 2
+    queue: int = 1_024
+    own_counts: int = 1_024
+    call_seconds: float = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One request's part of a batch. `ids` is what to leave out (recommender) or to score (scorer)."""
+
+    release: Release
+    user: UserRows
+    as_of_micros: int
+    ids: npt.NDArray[np.int32]
+    steer_D: npt.NDArray[np.float32] | None
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request's part of a batch's answer: indices best first with their logits, or the logits of the named ids."""
+
+    indices: npt.NDArray[np.int32] | None
+    logits: npt.NDArray[np.float32]
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A row that waits for its answer, and when it came and gives up (monotonic seconds)."""
+
+    row: Row
+    done: asyncio.Future[Answer]
+    entered_seconds: float
+    deadline_seconds: float
+
+
+def fill(model: str, rows: list[Row], own_counts: int) -> dict[str, Input]:
+    """The inputs of one call for rows of one release."""
+    release = rows[0].release
+    manifest = release.manifest
+    size = bucket(len(rows), BATCH_BUCKETS)
+    limit = manifest.history_length
+    ids_BL = np.full((size, limit), PAD, dtype=np.int32)
+    types_BL = np.zeros((size, limit), dtype=np.int32)
+    times_BL = np.zeros((size, limit), dtype=np.int64)
+    as_of_B = np.zeros((size, 1), dtype=np.int64)
+    length_B = np.zeros(size, dtype=np.int32)
+    named_BE = np.full((size, _columns(max(len(row.ids) for row in rows))), PAD, dtype=np.int32)
+    widest = min(own_counts, max(len(row.user.own_ids) for row in rows))
+    own_ids_BK = np.full((size, _columns(widest)), PAD, dtype=np.int32)
+    own_counts_BK = np.zeros(own_ids_BK.shape, dtype=np.float32)
+    steer_BD = np.zeros((size, manifest.dim), dtype=np.float32)
+    for b, row in enumerate(rows):
+        user = row.user
+        if user.length:
+            ids_BL[b] = user.ids
+            types_BL[b] = user.types
+            times_BL[b] = user.times_micros
+            length_B[b] = user.length
+        as_of_B[b, 0] = row.as_of_micros
+        named_BE[b, : len(row.ids)] = row.ids
+        own = min(len(user.own_ids), widest)
+        if own:
+            own_ids_BK[b, :own] = user.own_ids[:own]
+            own_counts_BK[b, :own] = user.own_counts[:own]
+        if row.steer_D is not None:
+            steer_BD[b] = row.steer_D
+    ages_BL = ages_seconds(times_BL, as_of_B)
+    ages_BL[ids_BL == PAD] = 0.0
+    inputs: dict[str, Input] = {
+        "history_ids": ids_BL,
+        "history_types": types_BL,
+        "history_ages_seconds": ages_BL,
+        "history_length": length_B,
+        "steer": steer_BD,
+        "user_features": np.zeros((size, manifest.user_feature_dim), dtype=np.float32),
+        "own_count_ids": own_ids_BK,
+        "own_counts": own_counts_BK,
+        "exclude_ids" if model == RECOMMENDER else "candidate_ids": named_BE,
+        **release.overlay_tensors(),
+    }
+    if model == RECOMMENDER:
+        inputs["k"] = np.array([bucket(max(row.k for row in rows), K_BUCKETS)], dtype=np.int64)
+    return inputs
+
+
+def _columns(longest: int) -> int:
+    """Widths come in steps, so that the shapes that a model sees are few."""
+    return max(1, -(-longest // _ID_COLUMNS)) * _ID_COLUMNS
+
+
+class Lane:
+    """The queue of one model."""
+
+    def __init__(
+        self, model: str, inference: Inference, tasks: asyncio.TaskGroup, counters: Counters, config: BatchConfig
+    ) -> None:
+        self._model = model
+        self._inference = inference
+        self._tasks = tasks
+        self._counters = counters
+        self._config = config
+        self._waiting: deque[Waiting] = deque()
+        self._in_flight = 0
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def ask(self, row: Row, within_seconds: float) -> Answer:
+        """The model's answer for one request. Overloaded at once where the queue is full; TooLate when the time is over;
+        Unavailable where the model cannot answer now."""
+        if len(self._waiting) >= self._config.queue:
+            self._counters.refused_rows += 1
+            raise Overloaded(f"{self._config.queue} requests wait for the {self._model}; retry later, or add a gateway")
+        loop = asyncio.get_running_loop()
+        now = time.monotonic()
+        done: asyncio.Future[Answer] = loop.create_future()
+        expiry = loop.call_later(within_seconds, _expire, done, self._model)
+        self._waiting.append(Waiting(row, done, now, now + within_seconds))
+        self._schedule()
+        try:
+            return await done
+        finally:
+            expiry.cancel()
+
+    def _schedule(self) -> None:
+        # At the end of this turn of the loop, so that requests that arrived together go together.
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        config = self._config
+        while self._waiting and self._in_flight < config.in_flight:
+            waited = time.monotonic() - self._waiting[0].entered_seconds
+            if self._in_flight and len(self._waiting) < config.send_at and waited < config.wait_seconds:
+                self._wake_in(config.wait_seconds - waited)
+                return
+            batch = self._take()
+            if batch:
+                self._in_flight += 1
+                self._tasks.create_task(self._send(batch))
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._timer is None or self._timer.cancelled():
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _take(self) -> list[Waiting]:
+        """The next batch: those of one release that still wait, in order of arrival."""
+        batch: list[Waiting] = []
+        while self._waiting and len(batch) < self._config.max_rows:
+            waiting = self._waiting[0]
+            if batch and waiting.row.release is not batch[0].row.release:
+                break
+            self._waiting.popleft()
+            if waiting.done.done():
+                self._counters.dropped_rows += 1
+            else:
+                batch.append(waiting)
+        return batch
+
+    async def _send(self, batch: list[Waiting]) -> None:
+        rows = [waiting.row for waiting in batch]
+        try:
+            left = max(waiting.deadline_seconds for waiting in batch) - time.monotonic()
+            answer = await self._inference.infer(
+                self._model,
+                rows[0].release.manifest.model_versions[self._model],
+                fill(self._model, rows, self._config.own_counts),
+                ("item_ids", "logits") if self._model == RECOMMENDER else ("logits",),
+                min(max(left, 0.001), self._config.call_seconds),
+            )
+            self._counters.batches += 1
+            self._counters.rows += len(rows)
+            _hand_out(batch, answer)
+        except asyncio.CancelledError:
+            _fail(batch, Unavailable("the gateway is stopping; ask another one"))
+            raise
+        except Exception as error:
+            # Whatever it is, the requests that wait must learn of it: a bug raises there.
+            _fail(batch, error)
+        self._in_flight -= 1
+        self._pump()
+
+
+def _hand_out(batch: list[Waiting], answer: Mapping[str, npt.NDArray[Any]]) -> None:
+    indices, logits = answer.get("item_ids"), answer["logits"]
+    for b, waiting in enumerate(batch):
+        if not waiting.done.done():
+            waiting.done.set_result(Answer(None if indices is None else indices[b], logits[b]))
+
+
+def _fail(batch: list[Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(_as_ours(error))
+
+
+def _as_ours(error: Exception) -> Exception:
+    """What an error of the inference client means here. Tensors that the model refuses are a bug and stay one."""
+    match error:
+        case inference_errors.BadRequest():
+            return error
+        case inference_errors.TooLate():
+            return TooLate(str(error))
+        case inference_errors.Overloaded():
+            return Overloaded(str(error))
+        case inference_errors.InferenceError():
+            return Unavailable(str(error))
+        case _:
+            return error
+
+
+def _expire(done: asyncio.Future[Answer], model: str) -> None:
+    if not done.done():
+        done.set_exception(TooLate(f"the {model} did not answer in time"))

@@ -1,0 +1,92 @@
+"""Embeds items that wait for a text vector of the live release's language model: imported ones, ones written while
+Triton was away, and all newer ones when the language model changes."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+
+import numpy as np
+import structlog
+
+from recency_features.overlay import project
+from recency_features.text import item_text
+from recency_server.encode import Encoded, Encoder
+from recency_server.errors import Overloaded, TooLate, Unavailable
+from recency_server.follow import Follower
+from recency_server.query import Clock
+from recency_server.release import Release
+from recency_server.releases import Releases
+from recency_store.errors import StoreError
+from recency_store.protocol import Store
+from recency_store.records import StoredItem
+
+_log = structlog.get_logger()
+_AT_ONCE = 32
+_IDLE_SECONDS = 0.1
+_AWAY_SECONDS = 1.0
+_TIMEOUT_SECONDS = 30.0
+
+
+class Embedder:
+    """The background work of embedding."""
+
+    def __init__(
+        self, store: Store, releases: Releases, follower: Follower, encoder: Encoder, threads: Executor, clock: Clock
+    ) -> None:
+        self._store = store
+        self._releases = releases
+        self._follower = follower
+        self._encoder = encoder
+        self._threads = threads
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Embeds what waits, until cancelled."""
+        while True:
+            release = self._releases.live
+            if release is None or not release.pending:
+                await asyncio.sleep(_IDLE_SECONDS)
+                continue
+            try:
+                await self.embed_some(release)
+            except (Unavailable, Overloaded, TooLate, StoreError) as error:
+                _log.info("items wait to be embedded", items=len(release.pending), reason=str(error))
+                await asyncio.sleep(_AWAY_SECONDS)
+
+    async def embed_some(self, release: Release) -> None:
+        """Embeds the items that have waited longest."""
+        in_thread = asyncio.get_running_loop().run_in_executor
+        item_ids = list(release.pending)[:_AT_ONCE]
+        found = await in_thread(self._threads, self._store.get_items, item_ids)
+        for item_id in item_ids:
+            if item_id not in found:
+                release.pending.pop(item_id, None)
+        digest = release.manifest.text_encoder_digest
+        embedded = [i for i in found.values() if i.text_vector and i.text_encoder == digest]
+        for item in embedded:
+            self._place(release, item, np.frombuffer(item.text_vector, dtype="<f4"))
+        items = [i for i in found.values() if not (i.text_vector and i.text_encoder == digest)]
+        if not items:
+            return
+        encoded: Encoded = await self._encoder.encode_for(
+            release, [item_text(item.item()) for item in items], _TIMEOUT_SECONDS
+        )
+        written = [
+            (item.item_id, item.revision, vector.astype("<f4").tobytes())
+            for item, vector in zip(items, encoded.vectors, strict=True)
+        ]
+        await in_thread(self._threads, self._store.set_text_vectors, written, encoded.text_encoder)
+        for item, vector in zip(items, encoded.vectors, strict=True):
+            self._place(release, item, vector)
+
+    def _place(
+        self, release: Release, item: StoredItem, text_vector: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    ) -> None:
+        waiting = release.pending.get(item.item_id)
+        if waiting is None or waiting[0] != item.revision:
+            # Deleted, or written anew meanwhile: the new text is still to be read.
+            return
+        entry = self._follower.catalog.entries.get(item.item_id)
+        release.put_fresh(item.item_id, project(text_vector, release.projection), entry, self._clock())
+        del release.pending[item.item_id]

@@ -1,0 +1,190 @@
+"""Follows the store's changes: events into users' states and trends, items into the catalogue and the live releases.
+
+Every request compares `store.last_sequence()` with `applied` first and waits for the follower where it is behind: that
+is what makes an acknowledged write visible in the next answer, on whichever gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from itertools import islice
+
+from recency_features.history import Interaction
+from recency_features.trends import Trends
+from recency_server.catalog import Catalog
+from recency_server.counters import Counters
+from recency_server.query import Clock
+from recency_server.users import Users
+from recency_store.errors import StoreError
+from recency_store.protocol import Store
+from recency_store.records import LoggedEvent, StoredItem
+
+ItemsListener = Callable[[Sequence[StoredItem]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowConfig:
+    """poll_seconds   between two looks at the store when nobody waits
+    chunk          changes applied at once, so that the event loop is not held for long
+    page           items read at once when the catalogue is opened
+    log_window     without a release, trends start from this many of the newest changes
+    retry_seconds  between two tries while the store does not answer
+    """
+
+    poll_seconds: float = 0.02
+    chunk: int = 512
+    page: int = 2_000
+    log_window: int = 100_000
+    retry_seconds: float = 0.2
+
+
+class Follower:
+    """How far this gateway has followed the store, and the live trend fold."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        users: Users,
+        threads: Executor,
+        counters: Counters,
+        clock: Clock,
+        config: FollowConfig,
+    ) -> None:
+        self._store = store
+        self._threads = threads
+        self._counters = counters
+        self._clock = clock
+        self._config = config
+        self.catalog = catalog
+        self.users = users
+        self.applied = 0
+        # When this gateway last knew that it had everything.
+        self.synced_micros = 0
+        self.trends = Trends()
+        # Counts that are read at this time stand still while nothing happens, instead of all fading together.
+        self.newest_event_micros = 0
+        self.trends_version = 0
+        self.on_items: list[ItemsListener] = []
+        self._nudged = asyncio.Event()
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+
+    async def open(self) -> None:
+        """Reads the catalogue; what changes while it is read is followed afterwards."""
+        in_thread = asyncio.get_running_loop().run_in_executor
+        self.applied = self._store.last_sequence()
+        after = ""
+        while page := await in_thread(self._threads, self._store.list_items, self._config.page, after):
+            self.catalog.apply(page)
+            after = page[-1].item_id
+        self.synced_micros = self._clock()
+
+    async def run(self) -> None:
+        """Follows until cancelled."""
+        while True:
+            try:
+                while self._store.last_sequence() > self.applied:
+                    await self._poll()
+                self.synced_micros = self._clock()
+            except StoreError:
+                await asyncio.sleep(self._config.retry_seconds)
+            await self._pause()
+
+    def nudge(self) -> None:
+        """Looks at the store now: something was just written."""
+        self._nudged.set()
+
+    async def catch_up(self, at_least: int, timeout_seconds: float) -> str:
+        """Waits until everything that is in the store now, and `at_least`, is applied; says what is missing where that
+        does not come in time, and an empty text otherwise."""
+        try:
+            last = self._store.last_sequence()
+        except StoreError as error:
+            return f"the store does not answer ({error})"
+        if at_least > last:
+            return f"change {at_least} is not in this store, whose last is {last}"
+        if last <= self.applied:
+            return ""
+        done = asyncio.get_running_loop().create_future()
+        waiter = (last, done)
+        self._waiters.append(waiter)
+        self._nudged.set()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await done
+        except TimeoutError:
+            return f"{last - self.applied} changes are not applied yet"
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return ""
+
+    async def restart_trends(self, trends: Trends, after: int, newest_micros: int) -> None:
+        """Brings a fold that ends at change `after` up to date and makes it the live one."""
+        in_thread = asyncio.get_running_loop().run_in_executor
+        reached = after
+        while reached < self.applied:
+            through = self.applied
+            newest = await in_thread(
+                self._threads, _fold_log, self._store, trends, reached, through, self._config.chunk
+            )
+            newest_micros = max(newest_micros, newest)
+            reached = through
+        self.trends = trends
+        self.newest_event_micros = newest_micros
+        self.trends_version += 1
+
+    async def restart_trends_from_log(self) -> None:
+        """Starts the fold from the newest part of the log, where no release brings one."""
+        await self.restart_trends(Trends(), max(0, self.applied - self._config.log_window), 0)
+
+    def trend_time_micros(self) -> int:
+        """The time at which trends are read: of the newest event, but never in the future."""
+        return min(self._clock(), self.newest_event_micros)
+
+    async def _poll(self) -> None:
+        in_thread = asyncio.get_running_loop().run_in_executor
+        changes = await in_thread(self._threads, self._store.changes, self.applied, self._config.chunk)
+        self._counters.polls += 1
+        self._counters.events += len(changes.events)
+        self._counters.items += len(changes.items)
+        if changes.items:
+            self.catalog.apply(changes.items)
+            for listener in self.on_items:
+                listener(changes.items)
+        if changes.events:
+            self.users.take_in(changes.events)
+            self.newest_event_micros = max(self.newest_event_micros, _fold(self.trends, changes.events))
+            self.trends_version += 1
+        self.applied = changes.through
+        waiting = self._waiters
+        self._waiters = [waiter for waiter in waiting if waiter[0] > self.applied]
+        for target, done in waiting:
+            if target <= self.applied and not done.done():
+                done.set_result(None)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._config.poll_seconds):
+                await self._nudged.wait()
+        except TimeoutError:
+            pass
+        self._nudged.clear()
+
+
+def _fold_log(store: Store, trends: Trends, after: int, through: int, chunk: int) -> int:
+    events = store.scan_log(after, through)
+    newest = 0
+    while some := list(islice(events, chunk)):
+        newest = max(newest, _fold(trends, some))
+    return newest
+
+
+def _fold(trends: Trends, events: Iterable[LoggedEvent]) -> int:
+    """Folds events in and answers the newest time among them."""
+    interactions = [Interaction(event.item_id, event.type, event.time_micros) for event in events]
+    trends.fold(interactions)
+    return max((i.time_micros for i in interactions), default=0)

@@ -1,0 +1,55 @@
+"""What of the scored items is shown, and in which order. Pure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from recency_server.catalog import Catalog
+from recency_server.query import Placed, Query
+from recency_server.reading import User
+from recency_server.release import Release
+from recency_server.score import Scored
+
+
+def decide(
+    scored: Scored, user: User, query: Query, release: Release | None, catalog: Catalog, now_micros: int
+) -> tuple[Placed, ...]:
+    """The first `page_size` items that may be shown.
+
+    Seen, excluded and hidden items were masked inside the graph already; here they are looked at once more, because what
+    was hidden while the model worked must not be shown either.
+    """
+    excluded = frozenset(query.exclude_item_ids)
+    seen = user.seen if user.leave_out_seen else ()
+    shown: list[tuple[str, float]] = []
+    for item_id, score in scored.ranked:
+        if item_id in seen or item_id in user.rejected or item_id in excluded or not catalog.shows(item_id, now_micros):
+            continue
+        shown.append((item_id, score))
+        if len(shown) == query.page_size:
+            break
+    probabilities = _probabilities(scored, shown, release) if scored.by_model and release is not None else None
+    return tuple(
+        Placed(item_id, score, probabilities[place] if probabilities is not None else None, scored.source)
+        for place, (item_id, score) in enumerate(shown)
+    )
+
+
+def _probabilities(scored: Scored, shown: list[tuple[str, float]], release: Release) -> list[float]:
+    """The calibrated chance of each, from what the model says of the user alone: a steer moves the order, not the chance
+    that was fitted without one."""
+    calibration = release.manifest.calibration
+    logits = [score for _, score in shown]
+    if scored.steer_D is not None and shown:
+        indices = np.array([release.index_of[item_id] for item_id, _ in shown], dtype=np.intp)
+        logits = (np.array(logits) - release.vectors(indices) @ scored.steer_D).tolist()
+    return [_sigmoid(calibration.scale * logit + calibration.shift) for logit in logits]
+
+
+def _sigmoid(x: float) -> float:
+    if x >= 0.0:
+        return 1.0 / (1.0 + math.exp(-x))
+    z = math.exp(x)
+    return z / (1.0 + z)

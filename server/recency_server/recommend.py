@@ -1,0 +1,120 @@
+"""The whole request path, one page: catch up, read the user, aim, score, decide."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from recency_server.candidates import aim_at
+from recency_server.errors import StaleRefused, TooLate
+from recency_server.parts import Parts
+from recency_server.policy import decide
+from recency_server.query import Deadline, Freshness, Placed, Query, Slate
+from recency_server.reading import User, leaves_out_seen, read_user
+from recency_server.release import Release
+from recency_store.errors import StoreError
+
+
+async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
+    """The slate for one request. StaleRefused where a strict one cannot be as fresh as it asks for; TooLate where the
+    deadline has passed. Parts that are away, overloaded or late make the answer degraded."""
+    config = parts.config
+    behind = await _catch_up(query, deadline, parts)
+    with parts.releases.hold() as release:  # one release, first byte to last
+        leave_out_seen = leaves_out_seen(query, release, config.exclude_seen, config.repeat_share)
+        user = await read_user(parts.users, query, release, leave_out_seen, _left(deadline, parts))
+        aim = await aim_at(release, query, _left(deadline, parts), parts.encoder, parts.follower)
+        now = parts.clock()
+        scored = await parts.scorer.score(release, user, aim, query, now, _left(deadline, parts))
+        placed = decide(scored, user, query, release, parts.follower.catalog, now)
+        freshness = _freshness(release if scored.by_model else None, user, parts)
+    stale = _too_stale(query, freshness, parts)
+    degraded = (*behind, *stale, *user.degraded, *aim.degraded, *scored.degraded)
+    if query.with_items:
+        placed, unread = await _with_items(placed, deadline, parts)
+        degraded += unread
+    slate = Slate(
+        recommendation_id=parts.new_id(),
+        placed=placed,
+        freshness=freshness,
+        answered_micros=parts.clock(),
+        degraded=degraded,
+        missing_item_ids=aim.missing,
+    )
+    parts.counters.note(degraded)
+    parts.slates.record(query, slate)
+    return slate
+
+
+async def _catch_up(query: Query, deadline: Deadline, parts: Parts) -> tuple[str, ...]:
+    """Waits for what other gateways wrote; says what is missing where that takes too long."""
+    within = min(_left(deadline, parts), parts.config.catch_up_seconds)
+    behind = await parts.follower.catch_up(query.must_reflect, within)
+    if not behind:
+        return ()
+    if query.strict and query.must_reflect > parts.follower.applied:
+        raise StaleRefused(f"the answer would not reflect the consistency token: {behind}; retry")
+    return (f"behind: {behind}",)
+
+
+def _left(deadline: Deadline, parts: Parts) -> float:
+    """How long a stage may take; a passed deadline stops the work."""
+    remaining = deadline.remaining_seconds()
+    if remaining <= 0.0:
+        raise TooLate("the deadline passed before there was an answer; ask with a longer one")
+    return max(remaining - parts.config.reserve_seconds, remaining / 2)
+
+
+def _freshness(release: Release | None, user: User, parts: Parts) -> Freshness:
+    catalog_micros = parts.follower.catalog.newest_micros
+    if release is None:
+        return Freshness(behaviour_micros=user.behaviour_micros, catalog_micros=catalog_micros)
+    waiting_since = release.oldest_pending_micros()
+    if waiting_since is not None and catalog_micros is not None:
+        # An item that no model can retrieve yet is not reflected.
+        catalog_micros = min(catalog_micros, waiting_since - 1)
+    return Freshness(
+        release=release.number,
+        release_micros=release.record.create_micros,
+        trained_through_micros=release.manifest.trained_through_micros or None,
+        behaviour_micros=user.behaviour_micros,
+        catalog_micros=catalog_micros,
+        events_used=user.events_used,
+    )
+
+
+def _too_stale(query: Query, freshness: Freshness, parts: Parts) -> tuple[str, ...]:
+    """Whether model or catalogue are older than the request allows. A catalogue that has not changed is not old: its age
+    is the time since this gateway knew that it had everything."""
+    limit = query.max_staleness_micros
+    if limit is None:
+        return ()
+    now = parts.clock()
+    stale = []
+    if freshness.release_micros is None:
+        stale.append("stale: no model took part")
+    elif now - freshness.release_micros > limit:
+        stale.append(f"stale: the release is {(now - freshness.release_micros) / 1e6:.0f} s old")
+    if now - parts.follower.synced_micros > limit:
+        stale.append(
+            f"stale: the catalogue was last known whole {(now - parts.follower.synced_micros) / 1e6:.1f} s ago"
+        )
+    if stale and query.strict:
+        raise StaleRefused(f"{'; '.join(stale)}, and the request allows {limit / 1e6:g} s; allow more, or retry later")
+    return tuple(stale)
+
+
+async def _with_items(
+    placed: tuple[Placed, ...], deadline: Deadline, parts: Parts
+) -> tuple[tuple[Placed, ...], tuple[str, ...]]:
+    item_ids = [place.item_id for place in placed]
+    in_thread = asyncio.get_running_loop().run_in_executor
+    try:
+        async with asyncio.timeout(_left(deadline, parts)):
+            items = await in_thread(parts.threads, parts.store.get_items, item_ids)
+    except TimeoutError:
+        return placed, ("items: not read in time",)
+    except StoreError as error:
+        return placed, (f"items: the store does not answer ({error})",)
+    # What was deleted since it was placed is not shown.
+    return tuple(replace(p, item=items[p.item_id].item()) for p in placed if p.item_id in items), ()

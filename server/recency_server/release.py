@@ -1,0 +1,204 @@
+"""One live release: what of its folder the gateway reads, and the overlay of what is newer than it.
+
+Legend: N items of the release, R rows for fresh items, D item vector width, T trend half-lives. Index i < N is the
+release's own item, from N on a fresh one; an index never changes its item while the release lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recency_features.overlay import HIDDEN, Overlay, project, trend_bias
+from recency_features.tokens import Tokens
+from recency_features.trends import Trends
+from recency_inference.client import RawTensor
+from recency_server.catalog import Entry
+from recency_store.manifest import Manifest
+from recency_store.records import ReleaseRecord, StoredItem
+
+# Rows for fresh items grow in these steps, so that shapes seldom change.
+_FRESH_STEPS = (1, 16, 64, 256, 1024, 4096, 16_384)
+MAX_FRESH = _FRESH_STEPS[-1]
+
+F32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseContent:
+    """What a release folder holds, read: items_ND is mapped, not copied; trends is the fold up to trained-through."""
+
+    record: ReleaseRecord
+    manifest: Manifest
+    item_ids: list[str]
+    items_ND: F32
+    projection: F32
+    tokens: Tokens
+    trends: Trends
+
+
+class Release:
+    """A release that serves, or is being made ready to. All methods run on the event loop, except `block_all`."""
+
+    def __init__(self, content: ReleaseContent) -> None:
+        self.record = content.record
+        self.manifest = content.manifest
+        self.number = content.manifest.release
+        self.tokens = content.tokens
+        self.projection = content.projection
+        self.item_ids = list(content.item_ids)
+        self.index_of = {item_id: index for index, item_id in enumerate(content.item_ids)}
+        self.item_count = len(content.item_ids)
+        self._items_ND = content.items_ND
+        # Requests that hold it.
+        self.held = 0
+        # Items of the catalogue that wait for their text vector: id → (revision, time of the change), oldest first.
+        self.pending: dict[str, tuple[int, int]] = {}
+        n, t = self.item_count, len(content.manifest.trend_half_lives_seconds)
+        self._fresh_RD: F32 = np.zeros((_FRESH_STEPS[0], self._items_ND.shape[1]), dtype=np.float32)
+        size = n + len(self._fresh_RD)
+        self._blocked = np.ones(size, dtype=bool)
+        self._windowed: dict[int, Entry] = {}
+        self._trend_rows = np.full(size, -1, dtype=np.intp)
+        self._trained_NT: F32 = np.zeros((size, t), dtype=np.float32)
+        rows = np.array([content.trends.row_of.get(item_id, -1) for item_id in content.item_ids], dtype=np.intp)
+        self._trained_NT[:n] = content.trends.counts(rows, content.manifest.trained_through_micros)
+        self._trend_NT = self._trained_NT.copy()
+        self._bias: F32 = np.zeros(size, dtype=np.float32)
+        self._trends: Trends | None = None
+        self._mapped = 0
+        self._stale: set[str] = {"item_bias", "item_trend", "fresh_vectors"}
+        self._tensors: dict[str, RawTensor] = {}
+
+    @property
+    def fresh_count(self) -> int:
+        """How many items came after the release."""
+        return len(self.item_ids) - self.item_count
+
+    def oldest_pending_micros(self) -> int | None:
+        """Since when an item waits to be embedded, None where none does."""
+        return next(iter(self.pending.values()))[1] if self.pending else None
+
+    def take_in(self, item: StoredItem, entry: Entry | None, now_micros: int) -> None:
+        """Takes in a new state of an item: shown or not; and one that the release does not have gets a row as soon as it
+        has a vector by this release's language model."""
+        index = self.index_of.get(item.item_id)
+        self.show(item.item_id, entry, now_micros)
+        if entry is None:
+            self.pending.pop(item.item_id, None)
+        elif index is None or index >= self.item_count:
+            if item.text_encoder == self.manifest.text_encoder_digest and item.text_vector:
+                text_vector = np.frombuffer(item.text_vector, dtype="<f4")
+                self.put_fresh(item.item_id, project(text_vector, self.projection), entry, now_micros)
+                self.pending.pop(item.item_id, None)
+            elif index is not None or self.fresh_count + len(self.pending) < MAX_FRESH:
+                self.pending[item.item_id] = (item.revision, item.update_micros)
+
+    def block_all(self, entries: Mapping[str, Entry], now_micros: int) -> None:
+        """Sets for every item whether it may be shown. Only before the release is live; may run in a thread."""
+        for index, item_id in enumerate(self.item_ids):
+            self._show(index, entries.get(item_id), now_micros)
+
+    def show(self, item_id: str, entry: Entry | None, now_micros: int) -> None:
+        """Takes in a new state of an item, None where it was deleted."""
+        index = self.index_of.get(item_id)
+        if index is not None:
+            self._show(index, entry, now_micros)
+            self._stale.add("item_bias")
+
+    def put_fresh(self, item_id: str, vector_D: F32, entry: Entry | None, now_micros: int) -> bool:
+        """Adds an item that the release does not have, or replaces its vector. False where there is no room left."""
+        index = self.index_of.get(item_id)
+        if index is None:
+            if self.fresh_count == MAX_FRESH:
+                return False
+            index = len(self.item_ids)
+            self._make_room(index + 1 - self.item_count)
+            if self._trends is not None:
+                self._trend_rows[index] = self._trends.row_of.get(item_id, -1)
+            self.item_ids.append(item_id)
+            self.index_of[item_id] = index
+        if index >= self.item_count:
+            self._fresh_RD[index - self.item_count] = vector_D
+            self._show(index, entry, now_micros)
+            self._stale |= {"item_bias", "fresh_vectors"}
+        return True
+
+    def refresh(self, trends: Trends, trend_micros: int, now_micros: int) -> None:
+        """Brings live biases up to a time: trends, and items whose time window opens or closes."""
+        self._map_trends(trends)
+        self._trend_NT = trends.counts(self._trend_rows, trend_micros)
+        self._bias = trend_bias(self._trend_NT, self._trained_NT, self.manifest.trend_bias_weight)
+        for index, entry in self._windowed.items():
+            self._blocked[index] = not entry.shown_at(now_micros)
+        self._stale |= {"item_bias", "item_trend"}
+
+    def trained_trend(self) -> F32:
+        """Decayed counts at trained-through time, float32 [N+1, T]: the overlay of a release with nothing newer."""
+        return np.concatenate([self._trained_NT[: self.item_count], np.zeros_like(self._trained_NT[:1])])
+
+    def overlay(self) -> Overlay:
+        """The overlay as it is now. Its arrays are not changed afterwards."""
+        bias = np.where(self._blocked, np.float32(HIDDEN), self._bias)
+        return Overlay(item_bias=bias, item_trend=self._trend_NT, fresh_vectors=self._fresh_RD.copy())
+
+    def overlay_tensors(self) -> Mapping[str, RawTensor]:
+        """The overlay as serialised tensors; what has not changed since the last call is not made again."""
+        if self._stale:
+            if "item_bias" in self._stale:
+                bias = np.where(self._blocked, np.float32(HIDDEN), self._bias)
+                self._tensors["item_bias"] = RawTensor.of(bias)
+            if "item_trend" in self._stale:
+                self._tensors["item_trend"] = RawTensor.of(self._trend_NT)
+            if "fresh_vectors" in self._stale:
+                self._tensors["fresh_vectors"] = RawTensor.of(self._fresh_RD)
+            self._stale = set()
+        return self._tensors
+
+    def vectors(self, indices: npt.NDArray[Any]) -> F32:
+        """Item vectors of some indices, float32 [n, D]."""
+        vectors = np.empty((len(indices), self._items_ND.shape[1]), dtype=np.float32)
+        fresh = indices >= self.item_count
+        vectors[~fresh] = self._items_ND[indices[~fresh]]
+        vectors[fresh] = self._fresh_RD[indices[fresh] - self.item_count]
+        return vectors
+
+    def _show(self, index: int, entry: Entry | None, now_micros: int) -> None:
+        self._blocked[index] = entry is None or not entry.shown_at(now_micros)
+        if entry is not None and entry.windowed:
+            self._windowed[index] = entry
+        else:
+            self._windowed.pop(index, None)
+
+    def _make_room(self, rows: int) -> None:
+        if rows <= len(self._fresh_RD):
+            return
+        more = next(step for step in _FRESH_STEPS if step >= rows) - len(self._fresh_RD)
+        self._fresh_RD = _grown(self._fresh_RD, more, 0)
+        self._blocked = _grown(self._blocked, more, True)
+        self._trend_rows = _grown(self._trend_rows, more, -1)
+        self._trained_NT = _grown(self._trained_NT, more, 0)
+        self._trend_NT = _grown(self._trend_NT, more, 0)
+        self._bias = _grown(self._bias, more, 0)
+        self._stale |= {"item_bias", "item_trend", "fresh_vectors"}
+
+    def _map_trends(self, trends: Trends) -> None:
+        """Finds the fold's rows of our items: only those that are new since the last time."""
+        if trends is not self._trends:
+            self._trends, self._mapped = trends, 0
+            self._trend_rows[:] = -1
+        for item_id in islice(trends.row_of, self._mapped, None):
+            index = self.index_of.get(item_id)
+            if index is not None:
+                self._trend_rows[index] = trends.row_of[item_id]
+        self._mapped = len(trends.row_of)
+
+
+def _grown(array: npt.NDArray[Any], more: int, fill: Any) -> npt.NDArray[Any]:
+    rest = np.full((more, *array.shape[1:]), fill, dtype=array.dtype)
+    return np.concatenate([array, rest])

@@ -1,0 +1,58 @@
+"""Reads a release folder: what the gateway needs of it, checked as far as that is quick. The agent, which loads the
+models, checks every checksum; the golden cases show that what was read here agrees with what was loaded there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from recency_features.golden import GoldenCase, read_golden
+from recency_features.tokens import Tokens
+from recency_features.trends import Trends
+from recency_server.release import ReleaseContent
+from recency_store.errors import ManifestError
+from recency_store.manifest import read_manifest
+from recency_store.records import ReleaseRecord
+
+_READ = ("golden.json", "item_ids.json", "items.bin", "projection.npy", "tokenizer.json", "trends.npz")
+
+
+def folder_of(url: str) -> Path:
+    """The local folder that a release's URL names; ManifestError where it names none."""
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file"):
+        return Path(unquote(parts.path))
+    raise ManifestError(f"{url}: only local folders can be read; mount the release store and publish with file:// URLs")
+
+
+def read_release(record: ReleaseRecord) -> tuple[ReleaseContent, list[GoldenCase]]:
+    """What the folder holds; ManifestError names what is missing or does not fit."""
+    folder = folder_of(record.url)
+    manifest = read_manifest(folder)
+    if manifest.release != record.release:
+        raise ManifestError(f"{folder}: holds release {manifest.release}, the store says {record.release}")
+    for name in _READ:
+        path, entry = folder / name, manifest.files.get(name)
+        if entry is None or not path.is_file() or path.stat().st_size != entry.bytes:
+            raise ManifestError(f"{path}: missing or of another size than the manifest says; publish the release again")
+    item_ids: list[str] = json.loads((folder / "item_ids.json").read_text(encoding="utf-8"))
+    projection = np.load(folder / "projection.npy", allow_pickle=False)
+    if len(item_ids) != manifest.item_count or projection.shape != (manifest.text_dim, manifest.dim):
+        raise ManifestError(
+            f"{folder}: {len(item_ids)} items and a projection of {projection.shape}, the manifest says "
+            f"{manifest.item_count} and {(manifest.text_dim, manifest.dim)}; publish the release again"
+        )
+    shape = (manifest.item_count, manifest.dim)
+    content = ReleaseContent(
+        record=record,
+        manifest=manifest,
+        item_ids=item_ids,
+        items_ND=np.memmap(folder / "items.bin", dtype="<f4", mode="r", shape=shape),
+        projection=projection.astype(np.float32),
+        tokens=Tokens(folder / "tokenizer.json"),
+        trends=Trends.from_bytes((folder / "trends.npz").read_bytes()),
+    )
+    return content, read_golden(folder / "golden.json")

@@ -1,0 +1,103 @@
+"""Replays a release's golden cases through the gateway's own code and the real Triton, before the release serves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from recency_features.golden import TOLERANCE, GoldenCase
+from recency_features.history import MICROS_PER_SECOND, Interaction, own_counts
+from recency_features.overlay import HIDDEN
+from recency_features.spec import K_BUCKETS, RECOMMENDER, SCORER, bucket
+from recency_inference.client import Inference, Input, RawTensor
+from recency_server.batching import BatchConfig, Row, fill
+from recency_server.errors import ReleaseRefused
+from recency_server.release import Release
+from recency_server.users import Behaviour, make_rows
+
+# Cases in one call.
+_CASES = 8
+_TIMEOUT_SECONDS = 30.0
+# The time of a golden request; its history lies before it.
+_NOW = 1_000_000_000 * MICROS_PER_SECOND
+
+
+async def replay_golden(release: Release, cases: Sequence[GoldenCase], inference: Inference) -> None:
+    """All cases agree, or ReleaseRefused names the first that does not."""
+    for start in range(0, len(cases), _CASES):
+        await _replay(release, cases[start : start + _CASES], start, inference)
+
+
+async def _replay(release: Release, cases: Sequence[GoldenCase], start: int, inference: Inference) -> None:
+    versions = release.manifest.model_versions
+    retrieved = await inference.infer(
+        RECOMMENDER,
+        versions[RECOMMENDER],
+        _inputs(RECOMMENDER, release, cases),
+        ("item_ids", "logits"),
+        _TIMEOUT_SECONDS,
+    )
+    scored = await inference.infer(
+        SCORER, versions[SCORER], _inputs(SCORER, release, cases), ("logits",), _TIMEOUT_SECONDS
+    )
+    for b, case in enumerate(cases):
+        where = f"release {release.number}, golden case {start + b}"
+        expected = dict(zip(case.expected_item_ids, case.expected_logits, strict=True))
+        count = len(case.expected_item_ids)
+        _compare(f"{where}, recommender", retrieved["logits"][b, :count], np.array(case.expected_logits))
+        for index, logit in zip(
+            retrieved["item_ids"][b, :count].tolist(), retrieved["logits"][b].tolist(), strict=False
+        ):
+            item_id = release.item_ids[index]
+            # Two items whose logits are as good as equal may change places at the end of the list.
+            if abs(logit - expected.get(item_id, case.expected_logits[-1])) > TOLERANCE:
+                raise ReleaseRefused(
+                    f"{where}: item {item_id} has logit {logit:.4f} here, {expected.get(item_id)} there"
+                )
+        named = len(case.candidate_item_ids)
+        _compare(f"{where}, scorer", scored["logits"][b, :named], np.array(case.expected_candidate_logits))
+
+
+def _compare(where: str, here: npt.NDArray[np.float32], there: npt.NDArray[np.float64]) -> None:
+    with np.errstate(invalid="ignore"):
+        # Both may say -inf of what is masked.
+        off = np.where(here == there, 0.0, np.abs(here - there))
+    if here.shape != there.shape or not (off <= TOLERANCE).all():
+        raise ReleaseRefused(
+            f"{where}: logits differ from the exporter's by up to {np.max(off, initial=0.0):.4f} (allowed {TOLERANCE}); "
+            "export and serving disagree, publish the release again with this version of the software"
+        )
+
+
+def _inputs(model: str, release: Release, cases: Sequence[GoldenCase]) -> dict[str, Input]:
+    rows = [_row(model, release, case) for case in cases]
+    return {**fill(model, rows, BatchConfig().own_counts), **_empty_overlay(release)}
+
+
+def _row(model: str, release: Release, case: GoldenCase) -> Row:
+    interactions = [
+        Interaction(item_id, event_type, _NOW - round(age * MICROS_PER_SECOND))
+        for item_id, event_type, age in case.history
+    ]
+    behaviour = Behaviour(interactions, own_counts(interactions), set())
+    named = case.exclude_item_ids if model == RECOMMENDER else case.candidate_item_ids
+    return Row(
+        release=release,
+        user=make_rows(behaviour, release),
+        as_of_micros=_NOW,
+        ids=np.array([release.index_of[item_id] for item_id in named], dtype=np.int32),
+        steer_D=np.array(case.steer, dtype=np.float32) if case.steer else None,
+        k=bucket(len(case.expected_item_ids), K_BUCKETS),
+    )
+
+
+def _empty_overlay(release: Release) -> dict[str, RawTensor]:
+    bias = np.zeros(release.item_count + 1, dtype=np.float32)
+    bias[-1] = HIDDEN
+    return {
+        "item_bias": RawTensor.of(bias),
+        "item_trend": RawTensor.of(release.trained_trend()),
+        "fresh_vectors": RawTensor.of(np.zeros((1, release.manifest.dim), dtype=np.float32)),
+    }

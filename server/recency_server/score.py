@@ -1,0 +1,112 @@
+"""The one batched call: what the models make of a user now, or else what is trending."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recency.v1 import recommendation_pb2
+from recency_features.spec import RECOMMENDER, SCORER
+from recency_inference.client import Inference
+from recency_server.batching import BatchConfig, Lane, Row
+from recency_server.candidates import Aim
+from recency_server.counters import Counters
+from recency_server.errors import Overloaded, TooLate, Unavailable
+from recency_server.fallback import TrendOrder
+from recency_server.query import Query
+from recency_server.reading import User
+from recency_server.release import Release
+
+# The recommender's places: at least so many, and room for what policy drops.
+_LEAST_K = 100
+_K_PER_PLACE = 2
+_NONE = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """(item id, score), best first, where they came from, and whether a model made them."""
+
+    ranked: Iterable[tuple[str, float]]
+    source: recommendation_pb2.Source
+    by_model: bool
+    steer_D: npt.NDArray[np.float32] | None = None
+    degraded: tuple[str, ...] = ()
+
+
+class Scorer:
+    """The two lanes to Triton, and the order of trends for when they do not answer."""
+
+    def __init__(
+        self,
+        inference: Inference,
+        tasks: asyncio.TaskGroup,
+        counters: Counters,
+        config: BatchConfig,
+        trend_order: TrendOrder,
+    ) -> None:
+        self._recommender = Lane(RECOMMENDER, inference, tasks, counters, config)
+        self._scorer = Lane(SCORER, inference, tasks, counters, config)
+        self._trend_order = trend_order
+
+    async def score(
+        self, release: Release | None, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
+    ) -> Scored:
+        """Scores by the models; where they cannot answer now or not in time, by trend, and says so."""
+        if release is None or user.rows is None:
+            return self._trending(query, aim, "model: no release is live")
+        try:
+            if query.candidate_item_ids is None:
+                return await self._retrieve(release, user, aim, query, now_micros, within_seconds)
+            return await self._rank(release, user, aim, now_micros, within_seconds)
+        except (Unavailable, Overloaded, TooLate) as error:
+            return self._trending(query, aim, f"model: {error}")
+
+    async def _retrieve(
+        self, release: Release, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
+    ) -> Scored:
+        assert user.rows is not None
+        exclude = [user.rows.own_ids] if user.leave_out_seen else []
+        if len(user.rows.rejected):
+            exclude.append(user.rows.rejected)
+        if query.exclude_item_ids:
+            index_of = release.index_of
+            excluded = [index_of[item_id] for item_id in query.exclude_item_ids if item_id in index_of]
+            exclude.append(np.array(excluded, dtype=np.int32))
+        ids = exclude[0] if len(exclude) == 1 else np.concatenate([_NONE, *exclude])
+        k = min(len(release.item_ids), max(_LEAST_K, _K_PER_PLACE * query.page_size))
+        answer = await self._recommender.ask(Row(release, user.rows, now_micros, ids, aim.steer_D, k), within_seconds)
+        assert answer.indices is not None
+        # Places that no item fills come last, with index -1 and logit -inf.
+        ranked = _named(release.item_ids, answer.indices, answer.logits)
+        source = recommendation_pb2.SOURCE_USER if aim.steer_D is None else recommendation_pb2.SOURCE_QUERY
+        return Scored(ranked, source, True, aim.steer_D)
+
+    async def _rank(self, release: Release, user: User, aim: Aim, now_micros: int, within_seconds: float) -> Scored:
+        assert user.rows is not None
+        named = aim.named
+        if named is None or not len(named):
+            return Scored((), recommendation_pb2.SOURCE_CANDIDATE, True)
+        answer = await self._scorer.ask(Row(release, user.rows, now_micros, named, aim.steer_D, 0), within_seconds)
+        logits = answer.logits[: len(named)]
+        order = np.argsort(-logits, kind="stable")
+        ranked = _named(release.item_ids, named[order], logits[order])
+        return Scored(ranked, recommendation_pb2.SOURCE_CANDIDATE, True, aim.steer_D)
+
+    def _trending(self, query: Query, aim: Aim, cause: str) -> Scored:
+        only = None if query.candidate_item_ids is None else aim.named_ids
+        return Scored(self._trend_order.ranked(only), recommendation_pb2.SOURCE_TREND, False, degraded=(cause,))
+
+
+def _named(
+    item_ids: list[str], indices: npt.NDArray[np.int32], logits: npt.NDArray[np.float32]
+) -> Iterable[tuple[str, float]]:
+    """Pairs of id and logit, made only as far as somebody reads, up to the first place that holds no item."""
+    for index, logit in zip(indices.tolist(), logits.tolist(), strict=True):
+        if index < 0 or logit == -np.inf:
+            return
+        yield item_ids[index], logit

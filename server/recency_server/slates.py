@@ -1,0 +1,77 @@
+"""Writes answered slates to the store, off the request path: later events cite them. Best effort, bounded, counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from recency_server.counters import Counters
+from recency_server.query import Query, Slate
+from recency_store.errors import StoreError
+from recency_store.protocol import Store
+from recency_store.records import SlateRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SlateConfig:
+    """queue         slates that may wait to be written; more are dropped
+    batch         slates written at once
+    wait_seconds  between two writes
+    """
+
+    queue: int = 10_000
+    batch: int = 1_000
+    wait_seconds: float = 0.1
+
+
+class SlateLog:
+    """The queue of slates to write."""
+
+    def __init__(self, store: Store, threads: Executor, counters: Counters, config: SlateConfig) -> None:
+        self._store = store
+        self._threads = threads
+        self._counters = counters
+        self._config = config
+        self._waiting: deque[tuple[Query, Slate]] = deque()
+
+    def record(self, query: Query, slate: Slate) -> None:
+        """Queues one; drops it where the queue is full."""
+        if len(self._waiting) >= self._config.queue:
+            self._counters.slates_lost += 1
+        else:
+            self._waiting.append((query, slate))
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        while True:
+            await asyncio.sleep(self._config.wait_seconds)
+            while self._waiting:
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Writes one batch of what waits."""
+        some = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._config.batch))]
+        if not some:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._write, some)
+            self._counters.slates_logged += len(some)
+        except StoreError:
+            self._counters.slates_lost += len(some)
+
+    def _write(self, some: list[tuple[Query, Slate]]) -> None:
+        self._store.put_slates([_record(query, slate) for query, slate in some])
+
+
+def _record(query: Query, slate: Slate) -> SlateRecord:
+    return SlateRecord(
+        recommendation_id=slate.recommendation_id,
+        user_id=query.user_id,
+        time_micros=slate.answered_micros,
+        release=slate.freshness.release,
+        item_ids=tuple(placed.item_id for placed in slate.placed),
+        labels=query.labels,
+        context_json=query.context_json,
+    )
