@@ -1,0 +1,1 @@
+"""The services of the API, one file each: read the request, do it, answer."""
