@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recency.v1 import event_pb2, user_pb2
+from recency_store.errors import StoreUnavailable
 from recency_store.records import (
     Appended,
     AuditEntry,
@@ -209,5 +210,8 @@ def open_sqlite(path: Path, *, slate_limit: int = 200_000) -> SqliteStore:
 
     StoreUnavailable where it cannot be opened or locked, StoreTooNew where a newer software has migrated it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"{path.parent}: {error.strerror}; name a folder that can be made and written") from error
     return SqliteStore(Database(path), slate_limit=slate_limit)

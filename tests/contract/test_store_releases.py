@@ -1,0 +1,93 @@
+"""What every store's releases and leases hold to."""
+
+from __future__ import annotations
+
+import pytest
+
+from recency_store.errors import StoreError, UnknownRelease
+from recency_store.records import Lease, ReleaseState
+
+
+def test_release_numbers_grow_and_are_never_reused(store, make_release):
+    assert [store.next_release() for _ in range(3)] == [1, 2, 3]
+    store.put_release(make_release(7))
+    assert store.next_release() == 8
+
+
+def test_registering_twice_changes_nothing_and_another_manifest_is_refused(store, make_release):
+    store.put_release(make_release(1, manifest='{"a": 1}'))
+    store.set_release_state(1, ReleaseState.ACTIVE, "passed")
+    store.put_release(make_release(1, manifest='{"a": 1}'))
+    assert store.get_release(1).state is ReleaseState.ACTIVE
+    with pytest.raises(StoreError, match="another manifest"):
+        store.put_release(make_release(1, manifest='{"a": 2}'))
+    assert store.get_release(1).manifest_json == '{"a": 1}'
+
+
+def test_only_one_release_is_active(store, make_release):
+    assert store.active_release() is None
+    for n in (1, 2):
+        store.put_release(make_release(n))
+        store.set_release_state(n, ReleaseState.ACTIVE, f"gate {n}")
+    assert store.active_release().release == 2
+    assert [(r.release, r.state.value, r.reason) for r in store.list_releases()] == [
+        (2, "ACTIVE", "gate 2"),
+        (1, "RETIRED", "replaced by release 2"),
+    ]
+    store.set_release_state(1, ReleaseState.ACTIVE, "rolled back")
+    assert store.active_release().release == 1
+    store.put_release(make_release(3, ReleaseState.ACTIVE))
+    assert [r.state.value for r in store.list_releases()] == ["ACTIVE", "RETIRED", "RETIRED"]
+
+
+def test_only_one_release_is_canary_beside_the_active_one(store, make_release):
+    for n in (1, 2, 3):
+        store.put_release(make_release(n))
+    store.set_release_state(1, ReleaseState.ACTIVE)
+    store.set_release_state(2, ReleaseState.CANARY, canary_fraction=0.1)
+    store.set_release_state(3, ReleaseState.CANARY, canary_fraction=0.2)
+    assert [(r.state.value, r.canary_fraction) for r in store.list_releases()] == [
+        ("CANARY", 0.2),
+        ("RETIRED", 0.0),
+        ("ACTIVE", 0.0),
+    ]
+    store.set_release_state(3, ReleaseState.REJECTED, "errors")
+    assert store.get_release(3).reason == "errors"
+
+
+def test_an_unknown_release_is_named(store):
+    with pytest.raises(UnknownRelease, match="no release 9"):
+        store.get_release(9)
+    with pytest.raises(UnknownRelease, match="no release 9"):
+        store.set_release_state(9, ReleaseState.ACTIVE)
+
+
+def test_a_lease_has_one_holder_until_it_expires(store):
+    assert store.acquire_lease("export", "a", 10, 100) == Lease("export", "a", 1, 110)
+    assert store.acquire_lease("export", "b", 10, 105) is None
+    assert store.acquire_lease("export", "a", 10, 108) == Lease("export", "a", 1, 118)
+    assert store.acquire_lease("export", "b", 10, 118) == Lease("export", "b", 2, 128)
+    assert store.acquire_lease("export", "a", 10, 120) is None
+
+
+def test_a_lease_that_was_given_up_is_free_and_its_fence_is_never_reused(store):
+    first = store.acquire_lease("x", "a", 10, 100)
+    store.release_lease(first)
+    second = store.acquire_lease("x", "a", 10, 101)
+    assert second.fence > first.fence
+    store.release_lease(first)
+    assert store.acquire_lease("x", "b", 10, 102) is None
+
+
+def test_the_fence_grows_for_an_old_holder_whose_lease_had_expired(store):
+    first = store.acquire_lease("x", "a", 10, 100)
+    again = store.acquire_lease("x", "a", 10, 100 + 10 + 2 * 86_400_000_000)
+    assert again.fence > first.fence
+
+
+def test_held_leases_are_listed_by_prefix(store):
+    for name in ("serves/2/gateway-b", "serves/1/gateway-a", "server", "triton/1"):
+        store.acquire_lease(name, "h", 10, 100)
+    store.acquire_lease("serves/9/short", "h", 1, 100)
+    assert [lease.name for lease in store.list_leases("serves/", 105)] == ["serves/1/gateway-a", "serves/2/gateway-b"]
+    assert store.list_leases("", 200) == []

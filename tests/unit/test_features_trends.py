@@ -1,0 +1,92 @@
+"""Trends are one fold: the order of events and of batches does not matter, a saved state goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recency.v1 import event_pb2
+from recency_features.events import EVENT_RULES, rule
+from recency_features.history import MICROS_PER_SECOND, Interaction
+from recency_features.trends import Trends
+
+DAY_SECONDS = 86_400
+NOW = 1_700_000_000 * MICROS_PER_SECOND
+ITEMS = ["a", "b", "c", "d"]
+
+interactions = st.builds(
+    Interaction,
+    item_id=st.sampled_from(ITEMS),
+    type=st.integers(0, 20),
+    time_micros=st.integers(0, 300 * DAY_SECONDS).map(lambda age: NOW - age * MICROS_PER_SECOND),
+)
+
+
+def counts(trends: Trends, now: int = NOW) -> np.ndarray:
+    rows = np.array([trends.row_of.get(item, -1) for item in ITEMS])
+    return trends.counts(rows, now)
+
+
+def by_definition(events: list[Interaction], half_lives: np.ndarray) -> np.ndarray:
+    expected = np.zeros((len(ITEMS), len(half_lives)))
+    for event in events:
+        age_seconds = (NOW - event.time_micros) / MICROS_PER_SECOND
+        expected[ITEMS.index(event.item_id)] += rule(event.type).trend_weight * 0.5 ** (age_seconds / half_lives)
+    return expected
+
+
+@given(st.lists(interactions, max_size=30), st.randoms(use_true_random=False), st.integers(1, 5))
+def test_the_order_and_the_batches_do_not_matter(events, random, batches):
+    whole = Trends()
+    whole.fold(events)
+    shuffled = list(events)
+    random.shuffle(shuffled)
+    parts = Trends()
+    for start in range(batches):
+        parts.fold(shuffled[start::batches])
+    np.testing.assert_allclose(counts(parts), counts(whole), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(counts(whole), by_definition(events, whole.half_lives), rtol=1e-5, atol=1e-9)
+
+
+@given(st.lists(interactions, max_size=20), st.lists(interactions, max_size=20))
+def test_a_saved_state_goes_on_as_if_never_saved(before, after):
+    straight = Trends()
+    straight.fold(before)
+    saved = Trends.from_bytes(straight.to_bytes())
+    assert saved.row_of == straight.row_of
+    np.testing.assert_array_equal(counts(saved), counts(straight))
+    for trends in (straight, saved):
+        trends.fold(after)
+    np.testing.assert_array_equal(counts(saved), counts(straight))
+    assert saved.to_bytes() == straight.to_bytes()
+
+
+def test_a_count_halves_each_half_life():
+    trends = Trends([10.0])
+    trends.fold([Interaction("a", event_pb2.EVENT_TYPE_CLICK, NOW)])
+    for half_lives, expected in ((0, 1.0), (1, 0.5), (3, 0.125)):
+        at = NOW + half_lives * 10 * MICROS_PER_SECOND
+        assert trends.counts(np.array([0]), at)[0, 0] == pytest.approx(expected)
+
+
+def test_a_clock_that_runs_behind_inflates_nothing():
+    trends = Trends()
+    trends.fold([Interaction("a", event_pb2.EVENT_TYPE_CLICK, NOW)])
+    assert (counts(trends, NOW - 30 * DAY_SECONDS * MICROS_PER_SECOND)[0] <= 1.0).all()
+
+
+def test_an_unknown_row_counts_nothing_and_ever_more_items_fit():
+    trends = Trends()
+    assert (trends.counts(np.array([-1, -1]), NOW) == 0).all()
+    trends.fold([Interaction(f"item {n}", event_pb2.EVENT_TYPE_CLICK, NOW) for n in range(3_000)])
+    assert trends.counts(np.arange(3_000), NOW) == pytest.approx(1.0)
+
+
+def test_every_event_type_of_the_api_has_a_rule():
+    types = set(event_pb2.EventType.values()) - {event_pb2.EVENT_TYPE_UNSPECIFIED}
+    assert set(EVENT_RULES) == types
+    for number in (event_pb2.EVENT_TYPE_IMPRESSION, event_pb2.EVENT_TYPE_SEARCH):
+        assert not rule(number).in_history
+    assert rule(999) == rule(event_pb2.EVENT_TYPE_IMPRESSION)
