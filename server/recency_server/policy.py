@@ -30,26 +30,28 @@ def decide(
         shown.append((item_id, score))
         if len(shown) == query.page_size:
             break
-    probabilities = _probabilities(scored, shown, release) if scored.by_model and release is not None else None
+    if not scored.by_model or release is None:
+        return tuple([Placed(item_id, score, None, scored.source) for item_id, score in shown])
+    calibration, source = release.manifest.calibration, scored.source
+    scale, shift = calibration.scale, calibration.shift
     return tuple(
-        Placed(item_id, score, probabilities[place] if probabilities is not None else None, scored.source)
-        for place, (item_id, score) in enumerate(shown)
+        [
+            Placed(item_id, score, _sigmoid(scale * logit + shift), source)
+            for (item_id, score), logit in zip(shown, _unsteered(scored, shown, release), strict=True)
+        ]
     )
 
 
-def _probabilities(scored: Scored, shown: list[tuple[str, float]], release: Release) -> list[float]:
-    """The calibrated chance of each, from what the model says of the user alone: a steer moves the order, not the chance
-    that was fitted without one."""
-    calibration = release.manifest.calibration
+def _unsteered(scored: Scored, shown: list[tuple[str, float]], release: Release) -> list[float]:
+    """What the model says of the user alone: a steer moves the order, not the chance, which was fitted without one."""
     logits = [score for _, score in shown]
-    if scored.steer_D is not None and shown:
-        indices = np.array([release.index_of[item_id] for item_id, _ in shown], dtype=np.intp)
-        logits = (np.array(logits) - release.vectors(indices) @ scored.steer_D).tolist()
-    return [_sigmoid(calibration.scale * logit + calibration.shift) for logit in logits]
+    if scored.steer_D is None or not shown:
+        return logits
+    indices = np.array([release.index_of[item_id] for item_id, _ in shown], dtype=np.intp)
+    unsteered: list[float] = (np.array(logits) - release.vectors(indices) @ scored.steer_D).tolist()
+    return unsteered
 
 
 def _sigmoid(x: float) -> float:
-    if x >= 0.0:
-        return 1.0 / (1.0 + math.exp(-x))
-    z = math.exp(x)
-    return z / (1.0 + z)
+    # Past 700 the exponential of a float overflows, and the answer has long been 0.
+    return 1.0 / (1.0 + math.exp(-x)) if x > -700.0 else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from recency.v1 import item_pb2, recommendation_pb2
 from recency_features.history import Interaction
@@ -53,9 +54,8 @@ class Query:
     context_json: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """One place of a slate. `probability` is None in degraded answers."""
+class Placed(NamedTuple):
+    """One place of a slate. `probability` is None in degraded answers. A tuple, for every answer makes many."""
 
     item_id: str
     score: float

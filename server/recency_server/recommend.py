@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from recency_server.candidates import aim_at
 from recency_server.errors import StaleRefused, TooLate
@@ -117,4 +116,4 @@ async def _with_items(
     except StoreError as error:
         return placed, (f"items: the store does not answer ({error})",)
     # What was deleted since it was placed is not shown.
-    return tuple(replace(p, item=items[p.item_id].item()) for p in placed if p.item_id in items), ()
+    return tuple(p._replace(item=items[p.item_id].item()) for p in placed if p.item_id in items), ()
