@@ -48,13 +48,8 @@ def errors_named(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {error}; this is a defect, please report it") from error
 
 
-class Reader:
-    """One thread's reading connection, with the last sequence as it last saw it."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self.data_version = -1
-        self.last_sequence = 0
+class _Connection(sqlite3.Connection):
+    """A connection that can be referred to weakly, as those of the standard library cannot."""
 
 
 class Database:
@@ -66,7 +61,7 @@ class Database:
         self._closed = False
         self._local = threading.local()
         # Weak: a thread that ends takes its connection with it.
-        self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
+        self._readers: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
         with errors_named(path):
             self._writer = _connect(path, _WRITER_CACHE_KIB)
             try:
@@ -104,7 +99,7 @@ class Database:
     def read(self) -> Iterator[sqlite3.Connection]:
         """This thread's reading connection, outside a transaction: each statement sees the newest state."""
         with errors_named(self.path):
-            yield self.reader().connection
+            yield self.reader()
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -116,14 +111,13 @@ class Database:
             finally:
                 connection.execute("COMMIT")
 
-    def reader(self) -> Reader:
-        """This thread's reader, made at its first call."""
+    def reader(self) -> sqlite3.Connection:
+        """This thread's reading connection, made at its first call."""
         self._refuse_closed()
-        reader: Reader | None = getattr(self._local, "reader", None)
+        reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
         if reader is None:
-            connection = _connect(self.path, _READER_CACHE_KIB)
-            connection.execute("PRAGMA query_only = ON")
-            reader = self._local.reader = Reader(connection)
+            reader = self._local.reader = _connect(self.path, _READER_CACHE_KIB)
+            reader.execute("PRAGMA query_only = ON")
             with self._lock:
                 self._readers.add(reader)
         return reader
@@ -133,7 +127,7 @@ class Database:
         with self._lock:
             self._closed = True
             for reader in list(self._readers):
-                reader.connection.close()
+                reader.close()
             self._writer.close()
 
     def _refuse_closed(self) -> None:
@@ -143,7 +137,9 @@ class Database:
 
 def _connect(path: Path, cache_kib: int) -> sqlite3.Connection:
     # check_same_thread off: the writer goes from thread to thread under its lock, and close() closes every reader.
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False, factory=_Connection
+    )
     connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     return connection
 
