@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _WARM_RUNS = 5
+# About what a MovieLens user has seen.
+_EXCLUDED = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ def main() -> None:
     import numpy as np
     import onnxruntime
 
-    from recency_inference.warm import example_inputs
+    from recency_features.spec import RECOMMENDER
+    from recency_inference.warm import Sizes, example_inputs
     from recency_store.manifest import read_manifest
 
     job = DirectJob(**json.load(sys.stdin))
@@ -82,7 +85,9 @@ def main() -> None:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(folder / "recommender" / "model.onnx"), options)
     rng = np.random.default_rng(job.seed)
-    batches = [example_inputs(read_manifest(folder), job.batch, rng) for _ in range(8)]
+    manifest = read_manifest(folder)
+    sizes = Sizes(excluded=_EXCLUDED)
+    batches = [example_inputs(RECOMMENDER, manifest, job.batch, rng, sizes) for _ in range(8)]
     for inputs in batches[:_WARM_RUNS]:
         session.run(None, inputs)
     answers = 0

@@ -21,15 +21,20 @@ from typing import Any
 
 import grpc
 import grpc.aio
+
 from recency.v1 import catalog_pb2, event_pb2, item_pb2, recommendation_pb2
 from recency.v1.catalog_pb2_grpc import CatalogServiceStub
 from recency.v1.recommendation_pb2_grpc import RecommendationServiceStub
-
 from recency_bench.summary import Latencies, Summary
 from recency_store.sqlite import open_sqlite
 
 _GIVE_UP_SECONDS = 10.0
-_TITLES = ("The Lighthouse Keeper's Robot", "Midnight Train to Samarkand", "A Beekeeper in Space", "The Glass Orchestra")
+_TITLES = (
+    "The Lighthouse Keeper's Robot",
+    "Midnight Train to Samarkand",
+    "A Beekeeper in Space",
+    "The Glass Orchestra",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ async def freshness(
     `scratch` is a folder on the store's disk for the write reference; `advance` is told the rounds done.
     """
     async with grpc.aio.insecure_channel(target) as channel:
-        probe = _Probe(RecommendationServiceStub(channel), CatalogServiceStub(channel))
+        probe = _Probe(channel)
         await probe.prepare()
         measured = {name: Latencies() for name in _FIGURES}
         never = dict.fromkeys(_FIGURES, 0)
@@ -90,9 +95,9 @@ _FIGURES = ("behaviour → effect", "item → effect", "hide → effect", "delet
 class _Probe:
     """The calls of one run."""
 
-    def __init__(self, recommendations: RecommendationServiceStub, catalog: CatalogServiceStub) -> None:
-        self._recommendations: Any = recommendations
-        self._catalog: Any = catalog
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._recommendations: Any = RecommendationServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._catalog: Any = CatalogServiceStub(channel)  # type: ignore[no-untyped-call]
         self._known: list[str] = []
 
     async def prepare(self) -> None:

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field
 import grpc
 import grpc.aio
 import uvloop
-from recency.v1 import recommendation_pb2
 
+from recency.v1 import recommendation_pb2
 from recency_bench.summary import Latencies, Summary
 
 _METHOD = "/recency.v1.RecommendationService/Recommend"
@@ -80,7 +80,7 @@ async def run(job: Job) -> Load:
     """Runs the job in this process."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(job.target, options=options) for _ in range(job.channels)]
-    calls = [channel.unary_unary(_METHOD) for channel in channels]
+    calls = [channel.unary_unary(_METHOD, request_serializer=None, response_deserializer=None) for channel in channels]
     # Requests are made and answers kept as bytes: the generator shares the cores with what it measures.
     payloads = [
         recommendation_pb2.RecommendRequest(user_id=user_id, page_size=job.page_size).SerializeToString()
@@ -111,7 +111,7 @@ async def run(job: Job) -> Load:
     seconds = time.perf_counter() - started
     cpu_seconds = time.process_time() - cpu
     for channel in channels:
-        await channel.close()
+        await channel.close(None)
     return Load(tally.answers, seconds, tally.errors, tally.degraded, tally.latencies.summary(), cpu_seconds)
 
 

@@ -21,10 +21,11 @@ from typing import Any
 import grpc
 import grpc.aio
 import numpy as np
+
 from recency.v1 import recommendation_pb2
 from recency.v1.recommendation_pb2_grpc import RecommendationServiceStub
-
 from recency_bench.split import Split
+from recency_export.evaluate import rank_metrics
 from recency_features.golden import write_golden
 from recency_features.trends import Trends
 from recency_store.manifest import MANIFEST, Manifest, file_entry, read_manifest
@@ -67,6 +68,7 @@ class ReplayClock:
         self.now_micros = 0
 
     def __call__(self) -> int:
+        """Microseconds since 1970."""
         return self.now_micros
 
 
@@ -115,25 +117,25 @@ def register(store: Store, folder: Path, manifest: Manifest, now_micros: int) ->
 
 async def replay(
     target: str, store: Store, split: Split, clock: ReplayClock, advance: Callable[[int], None]
-) -> tuple[np.ndarray, int]:
-    """Asks for every test user at the time of the test event; answers ranks (0: not in the first ten) and how many
-    answers were degraded. Events enter the log in time order, just before they are due."""
-    ranks = np.zeros(len(split.test), dtype=np.int64)
+) -> tuple[list[list[str]], int]:
+    """Asks for every test user at the time of the test event; answers the slates and how many were degraded.
+
+    Events enter the log in time order, just before they are due.
+    """
+    slates: list[list[str]] = []
     degraded = 0
     position = 0
     async with grpc.aio.insecure_channel(target) as channel:
-        stub: Any = RecommendationServiceStub(channel)
+        stub: Any = RecommendationServiceStub(channel)  # type: ignore[no-untyped-call]
         for number, case in enumerate(split.test):
             position = await asyncio.to_thread(_append_until, store, split.known, position, case)
             clock.now_micros = case.time_micros
             request = recommendation_pb2.RecommendRequest(user_id=case.user_id, page_size=TOP)
             slate = await stub.Recommend(request, timeout=30)
             degraded += slate.degraded
-            ids = [r.item_id for r in slate.recommendations]
-            if case.item_id in ids:
-                ranks[number] = ids.index(case.item_id) + 1
+            slates.append([r.item_id for r in slate.recommendations])
             advance(number + 1)
-    return ranks, degraded
+    return slates, degraded
 
 
 def _append_until(store: Store, known: list[LoggedEvent], position: int, case: LoggedEvent) -> int:
@@ -146,16 +148,15 @@ def _append_until(store: Store, known: list[LoggedEvent], position: int, case: L
 
 
 def row(model: str, ranks_of_seeds: list[np.ndarray], seconds_to_train: float) -> Row:
-    """Figures from ranks (1-based; 0 or past ten: not found), one array a seed."""
-    gains = [np.where((ranks > 0) & (ranks <= TOP), 1 / np.log2(np.maximum(ranks, 1) + 1), 0) for ranks in ranks_of_seeds]
-    hits = [(ranks > 0) & (ranks <= TOP) for ranks in ranks_of_seeds]
-    reciprocal = [np.where(hit, 1 / np.maximum(ranks, 1), 0) for hit, ranks in zip(hits, ranks_of_seeds, strict=True)]
+    """Figures from 1-based ranks, one array a seed."""
+    metrics = [rank_metrics(ranks, TOP) for ranks in ranks_of_seeds]
+    gains = [np.where(ranks <= TOP, 1 / np.log2(ranks + 1.0), 0.0) for ranks in ranks_of_seeds]
     return Row(
         model=model,
-        ndcg=mean(float(g.mean()) for g in gains),
-        hit_rate=mean(float(h.mean()) for h in hits),
-        mrr=mean(float(r.mean()) for r in reciprocal),
-        ndcg_standard_error=mean(float(g.std() / np.sqrt(len(g))) for g in gains),
-        cases=len(ranks_of_seeds[0]),
+        ndcg=mean(m.ndcg for m in metrics),
+        hit_rate=mean(m.hit_rate for m in metrics),
+        mrr=mean(m.mrr for m in metrics),
+        ndcg_standard_error=mean(float(g.std() / np.sqrt(max(1, len(g)))) for g in gains),
+        cases=metrics[0].cases,
         seconds_to_train=seconds_to_train,
     )

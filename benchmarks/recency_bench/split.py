@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass
 
 from recency.v1 import item_pb2
-
 from recency_features.events import rule
 from recency_store.protocol import Store
 from recency_store.records import LoggedEvent, NewItem
