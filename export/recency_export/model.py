@@ -155,7 +155,9 @@ class UserEncoder(nn.Module):
         before = torch.where(preceded, log2_bucket((older - ages_BL).clamp(min=0.0)) + 1, 0)
         after = log2_bucket((ages_BL - newer).clamp(min=0.0))
         known = types_BL.to(torch.int64).clamp(0, TYPE_COUNT - 1)
-        return F.embedding(known, self.types) + F.embedding(before, self.gap_before) + F.embedding(after, self.gap_after)
+        return (
+            F.embedding(known, self.types) + F.embedding(before, self.gap_before) + F.embedding(after, self.gap_after)
+        )
 
     def _attention_bias(self, ages_BL: Tensor, real_BL: Tensor, places_L: Tensor) -> Tensor:
         """What a position adds to its attention to an earlier one, for every layer and head: [B, layers · H, L, L]."""

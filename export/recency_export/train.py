@@ -15,7 +15,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from recency_export.dataset import Cases, Dataset, TrainingBatch, case_histories, seen_before, training_batches, whole_cases
+from recency_export.dataset import (
+    Cases,
+    Dataset,
+    TrainingBatch,
+    case_histories,
+    seen_before,
+    training_batches,
+    whole_cases,
+)
 from recency_export.errors import NonFinite
 from recency_export.evaluate import RankMetrics, rank_metrics, ranks_of
 from recency_export.model import Retrieval

@@ -1,0 +1,224 @@
+"""`bootstrap`: from what the store holds to release 1, as a list of stages.
+
+Each stage reads the folders of earlier ones and writes its own; `workspace.once` skips what is done. Only the snapshot reads
+the store (and writes text vectors back), and only publishing touches the world.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recency_export.progress import Progress
+from recency_export.settings import BootstrapConfig
+from recency_export.text_encoder import encoder_digest, find_encoder
+from recency_export.workspace import Receipt, digest_of, once
+from recency_features.spec import RECOMMENDER, SCORER, TEXT_ENCODER, TREND_HALF_LIVES_SECONDS, USER_FEATURE_DIM
+from recency_store.manifest import Calibration, Manifest
+from recency_store.protocol import Store
+from recency_store.records import ReleaseRecord, ReleaseState
+
+# Raised whenever a stage computes something else from the same inputs, so that old receipts no longer match.
+STAGES_VERSION = 1
+
+
+@dataclass
+class Work:
+    """What the stages share: where to read and write, and how to tell where they are."""
+
+    store: Store
+    config: BootstrapConfig
+    report: Progress
+    encoder_folder: Path
+    encoder_digest: str
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+
+    def folder(self, stage: str) -> Path:
+        """A done stage's folder."""
+        return self.config.workspace / stage
+
+    def advance(self, stage: str) -> Callable[[int, int, str], None]:
+        """A stage's way to say how far it is."""
+        return lambda done, total, note="": self.report.advanced(stage, done, total, note)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step: `build(work, folder)` writes `folder`. It is done again when `reads`, or what `depends` names, changed."""
+
+    name: str
+    build: Callable[[Work, Path], None]
+    reads: tuple[str, ...]
+    depends: Callable[[Work], Sequence[Any]]
+
+
+def bootstrap(
+    store: Store,
+    releases: Path,
+    config: BootstrapConfig,
+    report: Progress,
+    now_micros: Callable[[], int] = lambda: time.time_ns() // 1_000,
+) -> ReleaseRecord:
+    """Trains on what the store holds, and publishes and activates a release. Killed anywhere, the next call goes on."""
+    folder = find_encoder(config.encoder_folder)
+    config.workspace.mkdir(parents=True, exist_ok=True)
+    work = Work(store, config, report, folder, encoder_digest(folder))
+    for stage in STAGES:
+        _run(work, stage)
+    report.started("publish")
+    begun = time.monotonic()
+    record = _publish(work, releases, now_micros())
+    report.done("publish", time.monotonic() - begun, False)
+    return record
+
+
+def _run(work: Work, stage: Stage) -> None:
+    work.report.started(stage.name)
+    begun = time.monotonic()
+    inputs = digest_of(
+        STAGES_VERSION, stage.name, [work.receipts[name].digest for name in stage.reads], list(stage.depends(work))
+    )
+    receipt, skipped = once(work.config.workspace, stage.name, inputs, lambda folder: stage.build(work, folder))
+    work.receipts[stage.name] = receipt
+    work.report.done(stage.name, time.monotonic() - begun, skipped)
+
+
+def _export_text_encoder(work: Work, folder: Path) -> None:
+    from recency_export.text_encoder import export_encoder
+
+    export_encoder(work.encoder_folder, folder)
+
+
+def _snapshot(work: Work, folder: Path) -> None:
+    from recency_export.snapshot import take_snapshot, write_snapshot
+    from recency_export.text_encoder import CatalogueEncoder
+
+    encode = CatalogueEncoder(work.folder("text_encoder"), work.config.threads)
+    through = work.store.last_sequence()
+    advance = work.advance("snapshot")
+    snapshot = take_snapshot(
+        work.store,
+        through,
+        work.encoder_digest,
+        encode.text_dim,
+        encode,
+        lambda done, total: advance(done, total, "texts"),
+    )
+    write_snapshot(folder / "snapshot.npz", snapshot)
+
+
+def _dataset(work: Work, folder: Path) -> None:
+    from recency_export.dataset import build_dataset, write_dataset
+    from recency_export.snapshot import read_snapshot
+
+    snapshot = read_snapshot(work.folder("snapshot") / "snapshot.npz")
+    write_dataset(folder / "dataset.npz", build_dataset(snapshot, work.config.holdout, work.config.seed))
+
+
+def _fine_tune(work: Work, folder: Path) -> None:
+    from recency_export.stages import run_fine_tune
+
+    run_fine_tune(work.config, work.config.workspace, folder, work.advance("fine_tune"))
+
+
+def _rank(work: Work, folder: Path) -> None:
+    from recency_export.stages import run_rank
+
+    run_rank(work.config, work.config.workspace, folder, work.advance("rank"))
+
+
+def _export_onnx(work: Work, folder: Path) -> None:
+    from recency_export.stages import run_export
+
+    run_export(work.config, work.config.workspace, folder)
+
+
+def _evaluate(work: Work, folder: Path) -> None:
+    from recency_export.stages import run_evaluate
+
+    run_evaluate(work.config, work.config.workspace, folder)
+
+
+def _reserve(work: Work, folder: Path) -> None:
+    (folder / "number.json").write_text(json.dumps({"release": work.store.next_release()}), encoding="utf-8")
+
+
+STAGES = (
+    Stage("text_encoder", _export_text_encoder, (), lambda work: [work.encoder_digest]),
+    Stage("snapshot", _snapshot, ("text_encoder",), lambda work: [work.store.last_sequence()]),
+    Stage("dataset", _dataset, ("snapshot",), lambda work: [work.config.holdout, work.config.seed]),
+    Stage(
+        "fine_tune",
+        _fine_tune,
+        ("snapshot", "dataset"),
+        lambda work: [work.config.model, work.config.train, work.config.seed, work.config.threads],
+    ),
+    Stage("rank", _rank, ("fine_tune",), lambda work: [work.config.ranker]),
+    Stage("onnx", _export_onnx, ("rank",), lambda work: []),
+    Stage("evaluate", _evaluate, ("rank",), lambda work: []),
+    Stage("number", _reserve, ("onnx", "evaluate", "text_encoder"), lambda work: []),
+)
+
+
+def _publish(work: Work, releases: Path, now_micros: int) -> ReleaseRecord:
+    from recency_export.publish import publish, stage_files
+    from recency_export.stages import check_release
+
+    number = int(json.loads((work.folder("number") / "number.json").read_text(encoding="utf-8"))["release"])
+    files = stage_files(work.folder("onnx"), work.folder("evaluate"))
+    encoder_version = _encoder_version(work.store, work.encoder_digest, number)
+    encoder_files = stage_files(work.folder("text_encoder"))
+    files["tokenizer.json"] = encoder_files["tokenizer.json"]
+    if encoder_version == number:
+        files["text_encoder/model.onnx"] = encoder_files["text_encoder/model.onnx"]
+    manifest = _manifest(work, number, encoder_version)
+    return publish(
+        work.store,
+        releases,
+        {name: path for name, path in files.items() if name != "facts.json"},
+        manifest,
+        now_micros,
+        lambda folder: check_release(work.config, work.config.workspace, folder),
+    )
+
+
+def _encoder_version(store: Store, digest: str, number: int) -> int:
+    """The Triton version of the text encoder: an earlier release's, where that has the same language model."""
+    for record in reversed(store.list_releases()):
+        if record.release < number and record.state is not ReleaseState.REJECTED:
+            earlier = Manifest.from_json(record.manifest_json, f"release {record.release}")
+            if earlier.text_encoder_digest == digest:
+                return earlier.model_versions[TEXT_ENCODER]
+    return number
+
+
+def _manifest(work: Work, number: int, encoder_version: int) -> Manifest:
+    facts = json.loads((work.folder("onnx") / "facts.json").read_text(encoding="utf-8"))
+    metrics = json.loads((work.folder("evaluate") / "metrics.json").read_text(encoding="utf-8"))
+    config = work.config
+    return Manifest(
+        release=number,
+        parent=0,
+        dim=config.model.learned_dim + config.model.content_dim,
+        learned_dim=config.model.learned_dim,
+        history_length=config.model.history_length,
+        trend_half_lives_seconds=TREND_HALF_LIVES_SECONDS,
+        user_feature_dim=USER_FEATURE_DIM,
+        model_versions={RECOMMENDER: number, SCORER: number, TEXT_ENCODER: encoder_version},
+        text_encoder_digest=work.encoder_digest,
+        calibration=Calibration(**facts.pop("calibration")),
+        seed=config.seed,
+        settings={
+            "model": asdict(config.model),
+            "train": asdict(config.train),
+            "holdout": asdict(config.holdout),
+            "ranker": asdict(config.ranker),
+            "threads": config.threads,
+        },
+        metrics=metrics,
+        **facts,
+    )

@@ -1,0 +1,137 @@
+"""The bodies of the stages that need torch; `pipeline.py` lists them and imports this only when one runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recency_export.cooccurrence import count_together, positive_sequences
+from recency_export.dataset import Dataset, read_dataset
+from recency_export.golden_cases import golden_cases
+from recency_export.model import (
+    Retrieval,
+    item_matrix,
+    principal_directions,
+    projection_matrix,
+    read_weights,
+    write_weights,
+)
+from recency_export.parity import check_parity
+from recency_export.plots import plot_metrics, plot_training
+from recency_export.ranker import fit_ranker
+from recency_export.serving import Serving
+from recency_export.settings import BootstrapConfig
+from recency_export.snapshot import Snapshot, read_snapshot
+from recency_export.to_onnx import export_graphs
+from recency_export.train import Advance, fine_tune
+from recency_export.trend_state import release_trends
+from recency_features.golden import write_golden
+
+
+def run_fine_tune(config: BootstrapConfig, workspace: Path, folder: Path, advance: Advance) -> None:
+    """Writes weights.npz and curve.json."""
+    torch.set_num_threads(config.threads)
+    snapshot, data = _inputs(workspace)
+    checkpoint = workspace / "fine_tune.checkpoint" / "state.pt"
+    model, curve = fine_tune(data, snapshot.text_vectors, config.model, config.train, config.seed, checkpoint, advance)
+    write_weights(model, str(folder / "weights.npz"))
+    _write(folder / "curve.json", asdict(curve))
+
+
+def run_rank(config: BootstrapConfig, workspace: Path, folder: Path, advance: Advance) -> None:
+    """Writes ranker.npz (everything behind retrieval) and fit.json."""
+    torch.set_num_threads(config.threads)
+    snapshot, data = _inputs(workspace)
+    serving = _serving(config, snapshot, data, workspace, held_out_too=False)
+    fit = fit_ranker(serving, data, config.ranker, config.seed)
+    np.savez(
+        folder / "ranker.npz",
+        **{name: tensor.numpy() for name, tensor in sorted(_fitted(serving).items())},  # type: ignore[arg-type]
+    )
+    _write(folder / "fit.json", fit)
+
+
+def run_export(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
+    """Writes the graphs, items.bin, item_ids.json, projection.npy, trends.npz, golden.json and facts.json."""
+    torch.set_num_threads(config.threads)
+    snapshot, data = _inputs(workspace)
+    serving = assemble(config, workspace)
+    export_graphs(serving, folder)
+    ids = list(snapshot.item_ids[: snapshot.item_count])
+    _write(folder / "item_ids.json", ids)
+    model, content = _retrieval(config, snapshot, workspace)
+    np.save(folder / "projection.npy", projection_matrix(model, content))
+    trends = release_trends(snapshot)
+    (folder / "trends.npz").write_bytes(trends.to_bytes())
+    newest = int(snapshot.time_micros.max()) if len(snapshot.time_micros) else 0
+    trend_NT = trends.counts(np.arange(len(ids)), newest)
+    write_golden(folder / "golden.json", golden_cases(serving, ids, trend_NT, config.model.history_length, config.seed))
+    facts = {
+        "trained_through_sequence": snapshot.last_sequence,
+        "trained_through_micros": newest,
+        "catalog_sequence": snapshot.last_sequence,
+        "item_count": len(ids),
+        "event_count": len(data.item),
+        "text_dim": int(snapshot.text_vectors.shape[1]),
+        "query_scale": 1.0,
+        "trend_bias_weight": 0.0,
+        "repeat_share": data.repeat_share,
+        "calibration": {"scale": 1.0, "shift": 0.0, "source": "none"},
+    }
+    _write(folder / "facts.json", facts)
+
+
+def run_evaluate(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
+    """Writes metrics.json and the plots."""
+    curve = json.loads((workspace / "fine_tune" / "curve.json").read_text(encoding="utf-8"))
+    plot_training(folder / "training.png", curve["loss"], curve["checked_epochs"], curve["ndcg"])
+    plot_metrics(folder / "metrics.png", "Validation", {})
+    _write(folder / "metrics.json", {})
+
+
+def check_release(config: BootstrapConfig, workspace: Path, release: Path) -> None:
+    """The published graphs against torch."""
+    check_parity(assemble(config, workspace), release, config.seed)
+
+
+def assemble(config: BootstrapConfig, workspace: Path) -> Serving:
+    """The release's models in torch, from what the stages left."""
+    snapshot, data = _inputs(workspace)
+    serving = _serving(config, snapshot, data, workspace, held_out_too=True)
+    with np.load(workspace / "rank" / "ranker.npz", allow_pickle=False) as saved:
+        fitted = {name: torch.from_numpy(saved[name]) for name in saved.files}
+    serving.load_state_dict(fitted, strict=False)
+    return serving.eval()
+
+
+def _fitted(serving: Serving) -> dict[str, torch.Tensor]:
+    state = serving.state_dict()
+    return {name: tensor for name, tensor in state.items() if name == "trend_gain" or name.startswith("ranker.")}
+
+
+def _serving(
+    config: BootstrapConfig, snapshot: Snapshot, data: Dataset, workspace: Path, held_out_too: bool
+) -> Serving:
+    torch.manual_seed(config.seed)
+    model, content = _retrieval(config, snapshot, workspace)
+    tables = count_together(positive_sequences(data, held_out_too), snapshot.item_count, config.ranker)
+    return Serving(item_matrix(model, content), model.users, tables, config.model, config.ranker).eval()
+
+
+def _retrieval(config: BootstrapConfig, snapshot: Snapshot, workspace: Path) -> tuple[Retrieval, Any]:
+    model = Retrieval(snapshot.text_vectors, config.model)
+    read_weights(model, str(workspace / "fine_tune" / "weights.npz"))
+    return model.eval(), principal_directions(snapshot.text_vectors, config.model.content_dim)
+
+
+def _inputs(workspace: Path) -> tuple[Snapshot, Dataset]:
+    return read_snapshot(workspace / "snapshot" / "snapshot.npz"), read_dataset(workspace / "dataset" / "dataset.npz")
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")

@@ -1,0 +1,40 @@
+"""Trends as they were at each case, and as the release starts from: the fold that serving goes on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from recency_export.dataset import Cases, Dataset
+from recency_export.snapshot import Snapshot
+from recency_features.history import Interaction
+from recency_features.trends import Trends
+
+
+def release_trends(snapshot: Snapshot) -> Trends:
+    """The fold of every event of the snapshot, events of unknown items too: they join when the item comes."""
+    trends = Trends()
+    for item_id in snapshot.item_ids[: snapshot.item_count]:
+        trends.row(item_id)
+    rows = zip(snapshot.item.tolist(), snapshot.type.tolist(), snapshot.time_micros.tolist(), strict=True)
+    trends.fold([Interaction(snapshot.item_ids[item], kind, micros) for item, kind, micros in rows])
+    return trends
+
+
+def trends_before(data: Dataset, cases: Cases) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """(case, decayed counts of all items [N, T] from the events before the case's time), in the order of time."""
+    trends = Trends()
+    rows = np.array([trends.row(item_id) for item_id in data.item_ids], dtype=np.intp)
+    by_time = np.argsort(data.time_micros, kind="stable")
+    times = data.time_micros[by_time]
+    done = 0
+    for case in np.argsort(data.time_micros[cases.event], kind="stable").tolist():
+        now = int(data.time_micros[cases.event[case]])
+        # Events of the very same moment are left out, whoever's they are: which came first is not known.
+        until = int(np.searchsorted(times, now, side="left"))
+        if until > done:
+            trends.fold([data.interactions[event] for event in by_time[done:until].tolist()])
+            done = until
+        yield case, trends.counts(rows, now)
