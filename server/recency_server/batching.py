@@ -26,6 +26,11 @@ from recency_server.release import Release
 from recency_server.users import UserRows
 
 _ID_COLUMNS = 16
+# A model that let this many calls in a row pass, each with a fair time, is asked again only now and then: a Triton that
+# hangs must not cost every request its whole deadline.
+_SILENT_CALLS = 3
+_FAIR_SECONDS = 0.2
+_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,11 @@ class BatchConfig:
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One request's part of a batch. `ids` is what to leave out (recommender) or to score (scorer)."""
+    """One request's part of a batch. `ids` is what to leave out (recommender) or to score (scorer).
+
+    `with_counts` sends what the user consumed how often. It speaks of those items alone, so where they are left out
+    anyway it would change nothing and cost a comparison with every candidate.
+    """
 
     release: Release
     user: UserRows
@@ -58,6 +67,7 @@ class Row:
     ids: npt.NDArray[np.int32]
     steer_D: npt.NDArray[np.float32] | None
     k: int
+    with_counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,7 @@ def fill(model: str, rows: list[Row], own_counts: int) -> dict[str, Input]:
     as_of_B = np.zeros((size, 1), dtype=np.int64)
     length_B = np.zeros(size, dtype=np.int32)
     named_BE = np.full((size, _columns(max(len(row.ids) for row in rows))), PAD, dtype=np.int32)
-    widest = min(own_counts, max(len(row.user.own_ids) for row in rows))
+    widest = min(own_counts, max(len(row.user.own_ids) if row.with_counts else 0 for row in rows))
     own_ids_BK = np.full((size, _columns(widest)), PAD, dtype=np.int32)
     own_counts_BK = np.zeros(own_ids_BK.shape, dtype=np.float32)
     steer_BD = np.zeros((size, manifest.dim), dtype=np.float32)
@@ -104,7 +114,7 @@ def fill(model: str, rows: list[Row], own_counts: int) -> dict[str, Input]:
         as_of_B[b, 0] = row.as_of_micros
         named_BE[b, : len(row.ids)] = row.ids
         own = min(len(user.own_ids), widest)
-        if own:
+        if own and row.with_counts:
             own_ids_BK[b, :own] = user.own_ids[:own]
             own_counts_BK[b, :own] = user.own_counts[:own]
         if row.steer_D is not None:
@@ -124,7 +134,9 @@ def fill(model: str, rows: list[Row], own_counts: int) -> dict[str, Input]:
         **release.overlay_tensors(),
     }
     if model == RECOMMENDER:
-        inputs["k"] = np.array([bucket(max(row.k for row in rows), K_BUCKETS)], dtype=np.int64)
+        # A catalogue smaller than the smallest bucket has no more to give than all of it.
+        k = min(bucket(max(row.k for row in rows), K_BUCKETS), release.row_count)
+        inputs["k"] = np.array([k], dtype=np.int64)
     return inputs
 
 
@@ -147,6 +159,9 @@ class Lane:
         self._waiting: deque[Waiting] = deque()
         self._in_flight = 0
         self._scheduled = False
+        # Calls in a row that had their time and did not answer, and when one may be tried again.
+        self._silent = 0
+        self._retry_seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, row: Row, within_seconds: float) -> Answer:
@@ -157,6 +172,10 @@ class Lane:
             raise Overloaded(f"{self._config.queue} requests wait for the {self._model}; retry later, or add a gateway")
         loop = asyncio.get_running_loop()
         now = time.monotonic()
+        if self._silent >= _SILENT_CALLS:
+            if now < self._retry_seconds:
+                raise Unavailable(f"the {self._model} did not answer the last {self._silent} calls")
+            self._retry_seconds = now + _RETRY_SECONDS
         done: asyncio.Future[Answer] = loop.create_future()
         expiry = loop.call_later(within_seconds, _expire, done, self._model)
         self._waiting.append(Waiting(row, done, now, now + within_seconds))
@@ -209,8 +228,8 @@ class Lane:
 
     async def _send(self, batch: list[Waiting]) -> None:
         rows = [waiting.row for waiting in batch]
+        left = max(waiting.deadline_seconds for waiting in batch) - time.monotonic()
         try:
-            left = max(waiting.deadline_seconds for waiting in batch) - time.monotonic()
             answer = await self._inference.infer(
                 self._model,
                 rows[0].release.manifest.model_versions[self._model],
@@ -218,6 +237,7 @@ class Lane:
                 ("item_ids", "logits") if self._model == RECOMMENDER else ("logits",),
                 min(max(left, 0.001), self._config.call_seconds),
             )
+            self._silent = 0
             self._counters.batches += 1
             self._counters.rows += len(rows)
             _hand_out(batch, answer)
@@ -225,6 +245,8 @@ class Lane:
             _fail(batch, Unavailable("the gateway is stopping; ask another one"))
             raise
         except Exception as error:
+            if isinstance(error, inference_errors.TooLate) and left >= _FAIR_SECONDS:
+                self._silent += 1
             # Whatever it is, the requests that wait must learn of it: a bug raises there.
             _fail(batch, error)
         self._in_flight -= 1

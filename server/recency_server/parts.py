@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+import structlog
 
 from recency_inference.client import Inference
 from recency_server.batching import BatchConfig
@@ -26,6 +28,9 @@ from recency_server.slates import SlateConfig, SlateLog
 from recency_server.users import UserConfig, Users
 from recency_store.group_commit import GroupCommit
 from recency_store.protocol import Store
+
+_log = structlog.get_logger()
+_RESTART_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +95,16 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
         encoder = Encoder(lambda: releases.live, inference, threads, counters, config.encode)
         slates = SlateLog(store, threads, counters, config.slates)
         embedder = Embedder(store, releases, follower, encoder, threads, clock)
-        await follower.open()
+        trend_order = TrendOrder(follower)
         commit = GroupCommit(store)
-        async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(follower.run(), name="follow")]
+        await follower.open()
+        async with _background() as tasks:
+            tasks.create_task(_forever(follower.run))
             await releases.look()
             if releases.live is None:
                 await follower.restart_trends_from_log()
             for work in (releases.run, releases.keep, embedder.run, slates.run):
-                background.append(tasks.create_task(work(), name=work.__qualname__))
-            scorer = Scorer(inference, tasks, counters, config.batch, TrendOrder(follower))
+                tasks.create_task(_forever(work))
             try:
                 yield Parts(
                     config=config,
@@ -109,7 +114,7 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
                     follower=follower,
                     releases=releases,
                     users=users,
-                    scorer=scorer,
+                    scorer=Scorer(inference, tasks, counters, config.batch, trend_order),
                     encoder=encoder,
                     slates=slates,
                     counters=counters,
@@ -118,10 +123,44 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
                     new_id=_ids(config.gateway_id, clock()),
                 )
             finally:
-                for task in background:
-                    task.cancel()
                 await commit.close()
-        await slates.flush()
+        await slates.close()
+        await releases.close()
+
+
+@asynccontextmanager
+async def _background() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group whose tasks end with the body. What the body raises comes out as it is, not in a group."""
+    raised: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            try:
+                yield tasks
+            except BaseException as error:
+                raised = error
+                raise
+            # The one way to end all tasks of a group from inside: an error of its own.
+            raise _Finished
+    except BaseExceptionGroup as group:
+        if any(error is not raised and not isinstance(error, _Finished) for error in group.exceptions):
+            raise
+        if raised is not None:
+            raise raised from None
+
+
+class _Finished(Exception):
+    """The body of `_background` has ended."""
+
+
+async def _forever(work: Callable[[], Awaitable[None]]) -> None:
+    """Goes on with background work whatever it meets: serving with one part of it stuck, and saying so, is better than
+    not serving."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("background work failed; it starts again", work=work.__qualname__)
+            await asyncio.sleep(_RESTART_SECONDS)
 
 
 def _ids(gateway_id: str, start_micros: int) -> Callable[[], str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from recency_server.catalog import Catalog
 from recency_server.query import Placed, Query
 from recency_server.reading import User
@@ -34,22 +32,15 @@ def decide(
         return tuple([Placed(item_id, score, None, scored.source) for item_id, score in shown])
     calibration, source = release.manifest.calibration, scored.source
     scale, shift = calibration.scale, calibration.shift
+    if scored.unsteered is None:
+        return tuple([Placed(i, score, _sigmoid(scale * score + shift), source) for i, score in shown])
+    logits = [scored.unsteered.get(item_id) for item_id, _ in shown]
     return tuple(
         [
-            Placed(item_id, score, _sigmoid(scale * logit + shift), source)
-            for (item_id, score), logit in zip(shown, _unsteered(scored, shown, release), strict=True)
+            Placed(item_id, score, None if logit is None else _sigmoid(scale * logit + shift), source)
+            for (item_id, score), logit in zip(shown, logits, strict=True)
         ]
     )
-
-
-def _unsteered(scored: Scored, shown: list[tuple[str, float]], release: Release) -> list[float]:
-    """What the model says of the user alone: a steer moves the order, not the chance, which was fitted without one."""
-    logits = [score for _, score in shown]
-    if scored.steer_D is None or not shown:
-        return logits
-    indices = np.array([release.index_of[item_id] for item_id, _ in shown], dtype=np.intp)
-    unsteered: list[float] = (np.array(logits) - release.vectors(indices) @ scored.steer_D).tolist()
-    return unsteered
 
 
 def _sigmoid(x: float) -> float:

@@ -80,6 +80,11 @@ class Release:
         """How many items came after the release."""
         return len(self.item_ids) - self.item_count
 
+    @property
+    def row_count(self) -> int:
+        """N + R: how long the overlay is."""
+        return len(self._blocked)
+
     def oldest_pending_micros(self) -> int | None:
         """Since when an item waits to be embedded, None where none does."""
         return next(iter(self.pending.values()))[1] if self.pending else None
@@ -159,14 +164,6 @@ class Release:
                 self._tensors["fresh_vectors"] = RawTensor.of(self._fresh_RD)
             self._stale = set()
         return self._tensors
-
-    def vectors(self, indices: npt.NDArray[Any]) -> F32:
-        """Item vectors of some indices, float32 [n, D]."""
-        vectors = np.empty((len(indices), self._items_ND.shape[1]), dtype=np.float32)
-        fresh = indices >= self.item_count
-        vectors[~fresh] = self._items_ND[indices[~fresh]]
-        vectors[fresh] = self._fresh_RD[indices[fresh] - self.item_count]
-        return vectors
 
     def _show(self, index: int, entry: Entry | None, now_micros: int) -> None:
         self._blocked[index] = entry is None or not entry.shown_at(now_micros)

@@ -94,14 +94,15 @@ class Releases:
             release.held -= 1
 
     async def run(self) -> None:
-        """Watches which release is active until cancelled, then gives the leases up."""
-        try:
-            while True:
-                await asyncio.sleep(self._config.poll_seconds)
-                await self.look()
-        finally:
-            for number in list(self._leases):
-                self._give_up(number)
+        """Watches which release is active until cancelled."""
+        while True:
+            await asyncio.sleep(self._config.poll_seconds)
+            await self.look()
+
+    async def close(self) -> None:
+        """Gives the leases up."""
+        for number in list(self._leases):
+            await self._in_thread(self._give_up, number)
 
     async def keep(self) -> None:
         """Keeps live what ages: trends, time windows, leases; lets go of what has drained."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from recency_features.golden import TOLERANCE, GoldenCase
 from recency_features.history import MICROS_PER_SECOND, Interaction, own_counts
 from recency_features.overlay import HIDDEN
-from recency_features.spec import K_BUCKETS, RECOMMENDER, SCORER, bucket
+from recency_features.spec import K_BUCKETS, RECOMMENDER, SCORER
 from recency_inference.client import Inference, Input, RawTensor
 from recency_server.batching import BatchConfig, Row, fill
 from recency_server.errors import ReleaseRefused
@@ -73,7 +73,10 @@ def _compare(where: str, here: npt.NDArray[np.float32], there: npt.NDArray[np.fl
 
 def _inputs(model: str, release: Release, cases: Sequence[GoldenCase]) -> dict[str, Input]:
     rows = [_row(model, release, case) for case in cases]
-    return {**fill(model, rows, BatchConfig().own_counts), **_empty_overlay(release)}
+    inputs = {**fill(model, rows, BatchConfig().own_counts), **_empty_overlay(release)}
+    if model == RECOMMENDER:
+        inputs["k"] = np.array([min(K_BUCKETS[0], release.item_count)], dtype=np.int64)
+    return inputs
 
 
 def _row(model: str, release: Release, case: GoldenCase) -> Row:
@@ -89,7 +92,7 @@ def _row(model: str, release: Release, case: GoldenCase) -> Row:
         as_of_micros=_NOW,
         ids=np.array([release.index_of[item_id] for item_id in named], dtype=np.int32),
         steer_D=np.array(case.steer, dtype=np.float32) if case.steer else None,
-        k=bucket(len(case.expected_item_ids), K_BUCKETS),
+        k=K_BUCKETS[0],
     )
 
 

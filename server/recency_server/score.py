@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +30,16 @@ _NONE = np.empty(0, dtype=np.int32)
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """(item id, score), best first, where they came from, and whether a model made them."""
+    """(item id, score), best first, where they came from, and whether a model made them.
+
+    unsteered  logits without the steer, by item id, of the first ones; None where there is no steer. A steer moves the
+               order, not the chance: that was fitted without one.
+    """
 
     ranked: Iterable[tuple[str, float]]
     source: recommendation_pb2.Source
     by_model: bool
-    steer_D: npt.NDArray[np.float32] | None = None
+    unsteered: Mapping[str, float] | None = None
     degraded: tuple[str, ...] = ()
 
 
@@ -70,6 +75,7 @@ class Scorer:
         self, release: Release, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
     ) -> Scored:
         assert user.rows is not None
+        until = time.monotonic() + within_seconds
         exclude = [user.rows.own_ids] if user.leave_out_seen else []
         if len(user.rows.rejected):
             exclude.append(user.rows.rejected)
@@ -79,23 +85,44 @@ class Scorer:
             exclude.append(np.array(excluded, dtype=np.int32))
         ids = exclude[0] if len(exclude) == 1 else np.concatenate([_NONE, *exclude])
         k = min(len(release.item_ids), max(_LEAST_K, _K_PER_PLACE * query.page_size))
-        answer = await self._recommender.ask(Row(release, user.rows, now_micros, ids, aim.steer_D, k), within_seconds)
+        row = Row(release, user.rows, now_micros, ids, aim.steer_D, k, with_counts=not user.leave_out_seen)
+        answer = await self._recommender.ask(row, within_seconds)
         assert answer.indices is not None
         # Places that no item fills come last, with index -1 and logit -inf.
         ranked = _named(release.item_ids, answer.indices, answer.logits)
-        source = recommendation_pb2.SOURCE_USER if aim.steer_D is None else recommendation_pb2.SOURCE_QUERY
-        return Scored(ranked, source, True, aim.steer_D)
+        if aim.steer_D is None:
+            return Scored(ranked, recommendation_pb2.SOURCE_USER, True)
+        first = answer.indices[: _K_PER_PLACE * query.page_size]
+        row = Row(release, user.rows, now_micros, first[first >= 0], None, 0, with_counts=not user.leave_out_seen)
+        unsteered = await self._unsteered(row, until - time.monotonic())
+        return Scored(ranked, recommendation_pb2.SOURCE_QUERY, True, unsteered)
 
     async def _rank(self, release: Release, user: User, aim: Aim, now_micros: int, within_seconds: float) -> Scored:
         assert user.rows is not None
         named = aim.named
         if named is None or not len(named):
             return Scored((), recommendation_pb2.SOURCE_CANDIDATE, True)
-        answer = await self._scorer.ask(Row(release, user.rows, now_micros, named, aim.steer_D, 0), within_seconds)
+        row = Row(release, user.rows, now_micros, named, aim.steer_D, 0, with_counts=not user.leave_out_seen)
+        if aim.steer_D is None:
+            answer, unsteered = await self._scorer.ask(row, within_seconds), None
+        else:
+            # Both rows go in one batch.
+            answer, unsteered = await asyncio.gather(
+                self._scorer.ask(row, within_seconds), self._unsteered(replace(row, steer_D=None), within_seconds)
+            )
         logits = answer.logits[: len(named)]
         order = np.argsort(-logits, kind="stable")
         ranked = _named(release.item_ids, named[order], logits[order])
-        return Scored(ranked, recommendation_pb2.SOURCE_CANDIDATE, True, aim.steer_D)
+        return Scored(ranked, recommendation_pb2.SOURCE_CANDIDATE, True, unsteered)
+
+    async def _unsteered(self, row: Row, within_seconds: float) -> Mapping[str, float]:
+        """The logits of a row's items without the steer; empty where that cannot be had now: the order stands."""
+        try:
+            logits = (await self._scorer.ask(row, max(within_seconds, 0.0))).logits
+        except (Unavailable, Overloaded, TooLate):
+            return {}
+        item_ids = row.release.item_ids
+        return {item_ids[i]: logit for i, logit in zip(row.ids.tolist(), logits.tolist(), strict=False)}
 
     def _trending(self, query: Query, aim: Aim, cause: str) -> Scored:
         only = None if query.candidate_item_ids is None else aim.named_ids

@@ -50,6 +50,11 @@ class SlateLog:
             while self._waiting:
                 await self.flush()
 
+    async def close(self) -> None:
+        """Writes what still waits."""
+        while self._waiting:
+            await self.flush()
+
     async def flush(self) -> None:
         """Writes one batch of what waits."""
         some = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._config.batch))]

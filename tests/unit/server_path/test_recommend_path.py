@@ -55,7 +55,17 @@ class TestWithARelease:
         assert sent["history_ids"][0].tolist() == [PAD] * 7 + [2]
         assert sent["history_ages_seconds"][0, -1] == 5.0
         assert sent["exclude_ids"][0, 0] == 2
-        assert sent["own_counts"][0, 0] == 1.0
+
+    async def test_own_counts_are_sent_where_seen_items_stay(
+        self, opened: Open, store: MemoryStore, inference: ScriptedInference
+    ) -> None:
+        store.append([new_event("u", ITEMS[2], n) for n in range(3)])
+        async with opened() as parts:
+            await recommend(Query(user_id="u", include_seen=True), soon(), parts)
+            await recommend(Query(user_id="u"), soon(), parts)
+        kept, left_out = inference.of(RECOMMENDER)[-2:]
+        assert (kept["own_count_ids"][0, 0], kept["own_counts"][0, 0]) == (2, 3.0)
+        assert (left_out["own_count_ids"] == PAD).all()
 
     async def test_a_write_of_another_gateway_is_in_the_next_answer(self, opened: Open, store: MemoryStore) -> None:
         async with opened() as parts, opened(gateway_id="gateway-2") as others:
@@ -133,6 +143,18 @@ class TestWithARelease:
         assert (steers[2] == 0).all()
         assert {p.source for p in half.placed} == {recommendation_pb2.SOURCE_QUERY}
         assert ids(alone) == ids(none)
+        # The chance is that of the unsteered logit; the script does not know steers, so all three agree.
+        assert [p.probability for p in half.placed] == [p.probability for p in none.placed]
+        assert (inference.of(SCORER)[-1]["steer"] == 0).all()
+
+    async def test_named_candidates_and_words_go_together(self, opened: Open, inference: ScriptedInference) -> None:
+        async with opened() as parts:
+            slate = await recommend(Query(text="sad", candidate_item_ids=(ITEMS[3], ITEMS[1])), soon(), parts)
+        assert ids(slate) == [ITEMS[1], ITEMS[3]]
+        assert all(p.probability is not None for p in slate.placed)
+        steers = inference.of(SCORER)[-1]["steer"]
+        assert (steers[0] != 0).any()
+        assert (steers[1] == 0).all()
 
     async def test_an_item_written_with_its_vector_is_retrieved_at_once_and_stands_in_histories(
         self, opened: Open, inference: ScriptedInference
