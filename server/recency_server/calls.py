@@ -17,7 +17,7 @@ import grpc
 from google.protobuf import descriptor, message, message_factory
 
 from recency_server.admission import Admission
-from recency_server.errors import NotBuilt, Unavailable
+from recency_server.errors import InvalidRequest, NotBuilt, Unavailable, Violation
 from recency_server.logs import RequestLog
 from recency_server.metrics import MethodStats
 from recency_server.query import Deadline
@@ -100,7 +100,7 @@ class Calls:
         response_type = message_factory.GetMessageClass(method.output_type)
         return make(
             handler,
-            request_deserializer=request_type.FromString,
+            request_deserializer=_reader(request_type),
             response_serializer=response_type.SerializeToString,
         )
 
@@ -115,7 +115,7 @@ class Calls:
             self._begin()
             try:
                 with admission:
-                    response = await method(request, deadline)
+                    response = await method(_readable(request), deadline)
             except BaseException as error:
                 refusal = self._failed(error, stats, started)
                 if isinstance(error, asyncio.CancelledError):
@@ -144,7 +144,7 @@ class Calls:
                         try:
                             if self.draining:
                                 raise Unavailable("the gateway is closing; send the chunk again on a new stream")
-                            yield await method(request, Deadline.after(terms.default_seconds))
+                            yield await method(_readable(request), Deadline.after(terms.default_seconds))
                         finally:
                             self._end()
                         self._done(stats, started)
@@ -198,3 +198,21 @@ class Calls:
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], refusal: Refusal) -> NoReturn:
     await context.abort(refusal.code, refusal.message, refusal.trailing)
     raise AssertionError("abort returned")
+
+
+def _reader(kind: type[message.Message]) -> Callable[[bytes], message.Message | None]:
+    """Bytes to message, None where they are none: gRPC itself would answer UNKNOWN, with a class name of ours."""
+
+    def read(raw: bytes) -> message.Message | None:
+        try:
+            return kind.FromString(raw)
+        except message.DecodeError:
+            return None
+
+    return read
+
+
+def _readable(request: message.Message | None) -> message.Message:
+    if request is None:
+        raise InvalidRequest(Violation("", "the request is not a message of this type; strings must be UTF-8"))
+    return request

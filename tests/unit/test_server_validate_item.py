@@ -1,0 +1,85 @@
+"""Which items may be stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf import timestamp_pb2
+
+from recency.v1 import item_pb2
+from recency_server.validate_item import item_problems, items_problems
+
+
+def wrong(**fields: Any) -> list[str]:
+    return [p.field for p in item_problems(item_pb2.Item(**{"item_id": "i", **fields}))]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"title": "x" * 1_024, "text": "line\nline", "categories": ["a"] * 64},
+        {"attributes": {"year": 1999, "tags": ["a", 1, True], "live": False, "name": "n"}},
+        {"available_until": timestamp_pb2.Timestamp(seconds=253_402_300_799)},
+        # What GetItem fills in may be sent back.
+        {"create_time": timestamp_pb2.Timestamp(seconds=1), "hidden": True, "hidden_reason": "r"},
+    ],
+)
+def test_a_good_item_passes(fields: dict[str, Any]) -> None:
+    assert wrong(**fields) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("item_id", {"item_id": ""}),
+        ("item_id", {"item_id": "x" * 257}),
+        ("title", {"title": "x" * 1_025}),
+        ("text", {"text": "x" * 65_537}),
+        ("text", {"text": "x" * 10_000_000}),
+        ("categories", {"categories": ["a"] * 65}),
+        ("categories[1]", {"categories": ["a", ""]}),
+        ("attributes", {"attributes": {"a": {"b": 1}}}),
+        ("attributes", {"attributes": {"a": [[1]]}}),
+        ("attributes", {"attributes": {"a": None}}),
+        ("attributes", {"attributes": {"a": [float("inf")]}}),
+        ("attributes", {"attributes": {"": 1}}),
+        ("vectors", {"vectors": {"image/v1": item_pb2.Vector(values=[1.0])}}),
+        ("available_from", {"available_from": timestamp_pb2.Timestamp(seconds=-1)}),
+        ("available_until", {"available_until": timestamp_pb2.Timestamp(seconds=1, nanos=-1)}),
+        (
+            "available_until",
+            {
+                "available_from": timestamp_pb2.Timestamp(seconds=5),
+                "available_until": timestamp_pb2.Timestamp(seconds=5),
+            },
+        ),
+        ("maturity", {"maturity": 18}),
+        ("maturity", {"maturity": 101}),
+        ("provider", {"provider": "x" * 257}),
+    ],
+)
+def test_a_wrong_field_is_named(field: str, fields: dict[str, Any]) -> None:
+    assert wrong(**fields) == [field]
+
+
+def test_vectors_and_maturity_are_for_later_and_a_maturity_out_of_range_is_wrong() -> None:
+    def later(**fields: Any) -> list[bool]:
+        return [p.later for p in item_problems(item_pb2.Item(item_id="i", **fields))]
+
+    assert later(maturity=18) == [True]
+    assert later(maturity=101) == [False]
+    assert later(vectors={"a": item_pb2.Vector()}) == [True]
+
+
+def test_an_id_may_come_once_in_a_request() -> None:
+    items = [item_pb2.Item(item_id="a"), item_pb2.Item(item_id="b"), item_pb2.Item(item_id="a")]
+    (problem,) = items_problems(items)
+    assert problem.field == "items[2].item_id"
+    assert "items[0]" in problem.reason
+
+
+@pytest.mark.parametrize("number", [0, 1_001])
+def test_a_request_holds_one_to_a_thousand_items(number: int) -> None:
+    assert [p.field for p in items_problems([item_pb2.Item(item_id=str(i)) for i in range(number)])] == ["items"]
