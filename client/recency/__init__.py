@@ -1,1 +1,75 @@
-"""What other services install to call Recency: generated stubs and a thin typed client."""
+"""Recommendations that never go stale: the client of a Recency gateway.
+
+    from recency import Recency, event
+
+    with Recency("127.0.0.1:50051") as client:
+        done = client.feedback([event("user-1", "film-7", "CLICK")])
+        slate = client.recommend("user-1", page_size=5, consistency_token=done.consistency_token)
+
+`AsyncRecency` is the same for asyncio. `recency.errors` draws the tree of errors; `recency.types` holds what goes in and
+comes out, `recency.calls.RecommendOptions` what a Recommend may ask for, `recency.v1` the generated stubs.
+"""
+
+from recency.aio import AsyncRecency
+from recency.client import Recency
+from recency.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    Overloaded,
+    RecencyError,
+    ServerError,
+    Unavailable,
+    Unimplemented,
+)
+from recency.events import event
+from recency.types import (
+    DeleteResult,
+    Event,
+    EventType,
+    FeedbackResult,
+    Freshness,
+    HideResult,
+    Item,
+    Promotion,
+    Recommendation,
+    RecommendView,
+    Release,
+    ReleaseState,
+    Slate,
+    Source,
+    UpsertResult,
+)
+
+__all__ = [
+    "AsyncRecency",
+    "DeadlineExceeded",
+    "DeleteResult",
+    "Event",
+    "EventType",
+    "FailedPrecondition",
+    "FeedbackResult",
+    "FieldViolation",
+    "Freshness",
+    "HideResult",
+    "InvalidArgument",
+    "Item",
+    "NotFound",
+    "Overloaded",
+    "Promotion",
+    "Recency",
+    "RecencyError",
+    "RecommendView",
+    "Recommendation",
+    "Release",
+    "ReleaseState",
+    "ServerError",
+    "Slate",
+    "Source",
+    "Unavailable",
+    "Unimplemented",
+    "UpsertResult",
+    "event",
+]

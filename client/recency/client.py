@@ -1,0 +1,107 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TypeVar, Unpack
+
+import grpc
+
+from recency import calls
+from recency.calls import Call, RecommendOptions
+from recency.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS, OPTIONS, methods
+from recency.errors import from_call
+from recency.types import DeleteResult, Event, FeedbackResult, HideResult, Item, Release, Slate, UpsertResult
+
+Result = TypeVar("Result")
+
+
+class Recency:
+    """A connection to a Recency gateway, for any thread. Use it as a context manager, or close it.
+
+    `timeout_seconds` bounds each call, retries included. With `credentials` the connection is encrypted.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, OPTIONS)
+        self._methods = methods(self._channel)
+
+    def _run(self, call: Call[Result]) -> Result:
+        try:
+            response = self._methods[call.method](call.request, timeout=self._timeout_seconds)
+        except grpc.RpcError as error:
+            raise from_call(error, error.trailing_metadata()) from error
+        return call.read(response)
+
+    def recommend(self, user_id: str = "", **options: Unpack[RecommendOptions]) -> Slate:
+        """What to show a user now. `RecommendOptions` lists the options."""
+        return self._run(calls.recommend(user_id, options))
+
+    def feedback(self, events: Sequence[Event]) -> FeedbackResult:
+        """Stores what users did; durable when it returns. The same `event_id` counts once."""
+        return self._run(calls.feedback(events))
+
+    def upsert_items(self, items: Sequence[Item]) -> UpsertResult:
+        """Adds or replaces items; searchable when it returns."""
+        return self._run(calls.upsert_items(items))
+
+    def delete_items(self, item_ids: Sequence[str]) -> DeleteResult:
+        """Removes items."""
+        return self._run(calls.delete_items(item_ids))
+
+    def hide_items(self, item_ids: Sequence[str], reason: str) -> HideResult:
+        """Hides items from every answer, with a reason for the record."""
+        return self._run(calls.hide_items(item_ids, reason))
+
+    def unhide_items(self, item_ids: Sequence[str], reason: str) -> HideResult:
+        """Shows hidden items again, with a reason for the record."""
+        return self._run(calls.unhide_items(item_ids, reason))
+
+    def get_item(self, item_id: str) -> Item:
+        """One item, or NotFound."""
+        return self._run(calls.get_item(item_id))
+
+    def list_items(self, page_size: int = 100) -> Iterator[Item]:
+        """All items in the order of their ids, fetched page by page."""
+        token = ""
+        while True:
+            page = self._run(calls.list_items(page_size, token))
+            yield from page.entries
+            token = page.next_page_token
+            if not token:
+                return
+
+    def list_releases(self, page_size: int = 100) -> Iterator[Release]:
+        """All releases, newest first, fetched page by page."""
+        token = ""
+        while True:
+            page = self._run(calls.list_releases(page_size, token))
+            yield from page.entries
+            token = page.next_page_token
+            if not token:
+                return
+
+    def get_release(self, release: int = 0) -> Release:
+        """One release, the active one by default, or NotFound."""
+        return self._run(calls.get_release(release))
+
+    def close(self) -> None:
+        """Ends the connection and the calls in flight."""
+        self._channel.close()
+
+    def __enter__(self) -> Recency:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
