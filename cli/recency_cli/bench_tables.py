@@ -1,0 +1,76 @@
+"""The benches' results as tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recency_cli.screen import age, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from recency_bench.freshness import FreshnessResult
+    from recency_bench.load import LoadResult
+    from recency_bench.quality import QualityResult
+
+
+def freshness_tables(result: FreshnessResult) -> list[Table]:
+    """From a write to the first answer that shows it."""
+    rows = [
+        (name, row.count, *(f"{value:.1f}" for value in (row.p50_ms, row.p90_ms, row.p99_ms, row.max_ms)),
+         result.never.get(name, ""))
+        for name, row in result.rows.items()
+    ]  # fmt: skip
+    columns = ("from write to answer", "rounds", "p50 ms", "p90 ms", "p99 ms", "max ms", "never")
+    title = (
+        f"release {result.release}, published {age(result.release_age_seconds)} ago, "
+        f"trained through {age(result.trained_through_age_seconds)} ago"
+    )
+    return [table(title, columns, rows, right=columns[1:])]
+
+
+def load_tables(result: LoadResult) -> list[Table]:
+    """Each loop, then the limit and the ratio."""
+    parts = list(result.steps[0].cpu_ms_per_answer)
+    columns = ("loop", "offered", "answers/s", "errors", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms",
+               *(f"{part} CPU ms" for part in parts))  # fmt: skip
+    rows = []
+    for step in result.steps:
+        seen = step.load
+        unit = " callers" if step.kind == "closed" else "/s"
+        rows.append(
+            (
+                step.kind,
+                f"{step.offered:.0f}{unit}",
+                f"{seen.answers_per_second:.0f}",
+                sum(seen.errors.values()) + seen.degraded,
+                f"{seen.latencies.p50_ms:.1f}",
+                f"{seen.latencies.p90_ms:.1f}",
+                f"{seen.latencies.p99_ms:.1f}",
+                f"{seen.latencies.p999_ms:.1f}",
+                *(f"{step.cpu_ms_per_answer[part]:.3f}" for part in parts),
+            )
+        )
+    direct = ", ".join(f"{d.answers_per_second:.0f}" for d in result.direct)
+    cost = ", ".join(f"{d.cpu_ms_per_answer:.3f}" for d in result.direct)
+    memory = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in result.resident_bytes.items())
+    facts = [
+        ("onnxruntime directly, answers/s (each turn)", direct),
+        ("onnxruntime directly, CPU ms an answer", cost),
+        ("best rate with p99 < 50 ms and no error, answers/s", f"{result.best_rate:.0f}"),
+        (f"ratio to onnxruntime directly on {result.cores} cores", f"{result.ratio:.3f}"),
+        ("resident memory", memory),
+    ]
+    return [table("", columns, rows, right=columns[1:]), table("", ("", ""), facts)]
+
+
+def quality_tables(result: QualityResult) -> list[Table]:
+    """Leave-one-out figures, ours first."""
+    columns = ("leave-one-out, test", "NDCG@10", "HR@10", "MRR@10", "± NDCG", "cases", "training s")
+    rows = [
+        (row.model, f"{row.ndcg:.4f}", f"{row.hit_rate:.4f}", f"{row.mrr:.4f}", f"{row.ndcg_standard_error:.4f}",
+         row.cases, f"{row.seconds_to_train:.0f}")
+        for row in result.rows
+    ]  # fmt: skip
+    title = "" if not result.degraded else f"{result.degraded} answers were degraded: these figures are not the models'"
+    return [table(title, columns, rows, right=columns[1:])]
