@@ -129,9 +129,9 @@ def _event_rules(event: event_pb2.Event) -> list[tuple[str, str]]:
 
 def _derived_id(event: event_pb2.Event, line: int) -> str:
     """The same row of the same file has the same id, so that a second import counts nothing twice; two equal rows of
-    one file are two events."""
+    one file are two events. Ids grow with time, which the store's index likes."""
     digest = hashlib.sha256(event.SerializeToString(deterministic=True) + b"|%d" % line)
-    return "import-" + digest.hexdigest()[:32]
+    return f"import-{event.event_time.ToMicroseconds():014x}-{digest.hexdigest()[:24]}"
 
 
 def item_of(row: Row, numeric: Collection[str]) -> tuple[item_pb2.Item, list[Problem]]:

@@ -38,7 +38,7 @@ def test_json_lines_keep_their_types_and_lists(tmp_path: Path) -> None:
     assert item.item_id == "3"
     assert list(item.categories) == ["a|b", "c"]
     assert item.attributes["new"] is True
-    assert item.attributes.fields["sizes"].list_value[:] == [1, 2]
+    assert [size.number_value for size in item.attributes.fields["sizes"].list_value.values] == [1, 2]
 
 
 def test_an_item_that_is_there_as_it_is_stays_untouched(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""`recency export bootstrap`: from what the store holds to the first release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recency_cli.context import Json, now_micros, opened_store, settings_of
+
+if TYPE_CHECKING:
+    from recency_cli.config import Settings
+    from recency_store.records import ReleaseRecord
+
+app = typer.Typer(no_args_is_help=True, help="Train and publish releases.")
+
+# Where `make setup` puts it, from the project's root.
+MOVIELENS = Path(".cache/ml-100k")
+
+
+@app.command("bootstrap", epilog="Example: recency export bootstrap --movielens")
+def bootstrap(
+    context: typer.Context,
+    movielens: Annotated[bool, typer.Option("--movielens", help="Import MovieLens 100K first.")] = False,
+    path: Annotated[Path | None, typer.Option(help=f"MovieLens' folder (default: {MOVIELENS}).")] = None,
+    shift: Annotated[
+        bool, typer.Option(help="Move MovieLens' times so that its newest rating is now, or keep them as they are.")
+    ] = True,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data (export.train.epochs).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same data and seed, same release (export.seed).")] = None,
+    json: Json = False,
+) -> None:
+    """Train on what the store holds, export to ONNX, check, publish and activate. Killed anywhere, it goes on from
+    there the next time. Curves and metrics lie beside the release's manifest."""
+    from recency_cli.screen import console, print_json
+
+    settings = settings_of(context, {"export.train.epochs": epochs, "export.seed": seed})
+    record = bootstrap_with_bars(settings, movielens=movielens, path=path, shift=shift, shown=not json)
+    if json:
+        print_json({"release": record.release, "state": record.state.value, "url": record.url})
+    else:
+        console().print(
+            f"release {record.release} is {record.state.value} in {record.url}; "
+            f"see: recency release show {record.release}"
+        )
+
+
+def bootstrap_with_bars(
+    settings: Settings, *, movielens: bool, path: Path | None = None, shift: bool = True, shown: bool = True
+) -> ReleaseRecord:
+    """Imports MovieLens if asked, then makes a release, with a bar a stage."""
+    from recency_cli.errors import NotReady
+    from recency_cli.screen import bars
+    from recency_export.movielens import import_movielens
+    from recency_export.pipeline import bootstrap as run
+
+    config = settings.export()
+    with opened_store(settings) as store, bars(shown=shown) as progress:
+        if movielens:
+            now = now_micros()
+            import_movielens(store, path or MOVIELENS, now, now if shift else None, progress)
+        if store.count_items() == 0:
+            raise NotReady(
+                "the store holds no items, so there is nothing to learn; "
+                "import some first (recency import items FILE), or try recency export bootstrap --movielens"
+            )
+        return run(store, settings.releases, config, progress, now_micros)

@@ -1,0 +1,93 @@
+"""`recency release list|show`: the releases of the store, whether a gateway runs or not."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json as json_text
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recency_cli.context import Json, opened_store, settings_of
+
+if TYPE_CHECKING:
+    from recency_store.records import ReleaseRecord
+
+app = typer.Typer(no_args_is_help=True, help="The releases: what was published, what serves, and why one does not.")
+
+
+@app.command("list", epilog="Example: recency release list --json")
+def list_releases(context: typer.Context, json: Json = False) -> None:
+    """List the releases, newest first."""
+    from recency_cli.screen import console, print_json, table
+
+    with opened_store(settings_of(context)) as store:
+        records = store.list_releases()
+    if json:
+        print_json([_facts(record) for record in records])
+        return
+    if not records:
+        console().print("no release yet; make the first one with: recency export bootstrap")
+        return
+    rows = []
+    for record in records:
+        facts = _facts(record)
+        ndcg = facts["metrics"].get("ndcg_at_10")
+        rows.append(
+            (record.release, record.state.value, facts["created"], facts["items"], facts["events"],
+             f"{ndcg:.4f}" if ndcg is not None else "", record.reason)
+        )  # fmt: skip
+    columns = ("release", "state", "published", "items", "events", "NDCG@10", "reason")
+    console().print(table("", columns, rows, right=("release", "items", "events", "NDCG@10")))
+
+
+@app.command("show", epilog="Example: recency release show 1")
+def show(
+    context: typer.Context,
+    release: Annotated[int, typer.Argument(help="Its number; 0 is the active one.")] = 0,
+    check: Annotated[bool, typer.Option("--check", help="Also check every file against its checksum.")] = False,
+    json: Json = False,
+) -> None:
+    """Show one release: state, lineage, metrics and, with --check, whether its files are what they were."""
+    from pathlib import Path
+
+    from recency_cli.errors import NotReady
+    from recency_cli.screen import console, print_json, table
+    from recency_store.manifest import verify
+
+    settings = settings_of(context)
+    with opened_store(settings) as store:
+        record = store.get_release(release) if release else store.active_release()
+    if record is None:
+        raise NotReady("no release is active yet; make the first one with: recency export bootstrap")
+    facts = _facts(record)
+    if check:
+        verify(Path(record.url.removeprefix("file://")))
+        facts["files"] = "all as the manifest says"
+    if json:
+        print_json(facts)
+        return
+    metrics = facts.pop("metrics")
+    console().print(table(f"release {record.release}", ("", ""), facts.items()))
+    if metrics:
+        rows = [(name, f"{value:.4f}") for name, value in sorted(metrics.items())]
+        console().print(table("metrics", ("metric", "value"), rows, right=("value",)))
+
+
+def _facts(record: ReleaseRecord) -> dict[str, Any]:
+    manifest = json_text.loads(record.manifest_json or "{}")
+    created = dt.datetime.fromtimestamp(record.create_micros / 1e6, dt.UTC)
+    through = manifest.get("trained_through_micros")
+    return {
+        "release": record.release,
+        "state": record.state.value,
+        "reason": record.reason,
+        "parent": record.parent,
+        "created": f"{created:%Y-%m-%d %H:%M:%S}Z",
+        "trained_through": f"{dt.datetime.fromtimestamp(through / 1e6, dt.UTC):%Y-%m-%d %H:%M:%S}Z" if through else "",
+        "items": manifest.get("item_count"),
+        "events": manifest.get("event_count"),
+        "models": ", ".join(f"{name} {number}" for name, number in manifest.get("model_versions", {}).items()),
+        "url": record.url,
+        "metrics": manifest.get("metrics", {}),
+    }

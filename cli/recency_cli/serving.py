@@ -1,0 +1,125 @@
+"""`recency serve` (the gateway) and `recency triton` (the local Triton with its agent): one process each, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from recency_cli.context import Json, now_micros, opened_store, settings_of
+
+if TYPE_CHECKING:
+    from recency_inference.run import Running
+    from recency_server.config import Bound
+
+# Given by `recency up`: the process ends when whoever holds the other end of its standard input is gone.
+UntilStdinCloses = Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("serve", epilog="Example: recency serve --address 0.0.0.0:50051 --triton 127.0.0.1:8001")(serve)
+    app.command("triton", epilog="Example: recency triton --grpc-port 9001")(triton)
+
+
+def serve(
+    context: typer.Context,
+    address: Annotated[str | None, typer.Option(help="Where the API listens (gateway.grpc_address).")] = None,
+    http_address: Annotated[str | None, typer.Option(help="Where /metrics listens (gateway.http_address).")] = None,
+    triton: Annotated[str | None, typer.Option(help="Triton's gRPC port (gateway.triton_address).")] = None,
+    json: Json = False,
+    until_stdin_closes: UntilStdinCloses = False,
+) -> None:
+    """Run the gateway until Ctrl-C or SIGTERM; then it answers what it has begun and ends. It serves from the first
+    moment, degraded until Triton and a release are there."""
+    import uvloop
+
+    from recency_server.gateway import serve as run
+    from recency_server.logs import configure_logging
+
+    settings = settings_of(
+        context,
+        {"gateway.grpc_address": address, "gateway.http_address": http_address, "gateway.triton_address": triton},
+    )
+    configure_logging()
+    config = settings.gateway()
+
+    def ready(bound: Bound) -> None:
+        host = config.grpc_address.rpartition(":")[0]
+        http_host = config.http_address.rpartition(":")[0]
+        _announce(json, {"address": f"{host}:{bound.grpc_port}", "http": f"{http_host}:{bound.http_port}"}, "gateway")
+
+    async def until_stopped() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        if until_stdin_closes:
+            _on_stdin_closed(lambda: loop.call_soon_threadsafe(stop.set))
+        with opened_store(settings) as store:
+            await run(config, store, now_micros, stop=stop, ready=ready)
+
+    uvloop.run(until_stopped())
+
+
+def triton(
+    context: typer.Context,
+    grpc_port: Annotated[int | None, typer.Option(help="Its gRPC port, 0 for a free one (triton.grpc_port).")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Its HTTP port (triton.http_port).")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Its metrics port (triton.metrics_port).")] = None,
+    attach: Annotated[
+        str | None,
+        typer.Option(help="Run the agent alone, for a Triton at this gRPC address that reads our repository."),
+    ] = None,
+    json: Json = False,
+    until_stdin_closes: UntilStdinCloses = False,
+) -> None:
+    """Run a local Triton with its agent, which loads what the releases ask for, until Ctrl-C or SIGTERM."""
+    from recency_inference.repository import Repository, find_model_repository
+    from recency_inference.run import attach_triton, run_triton
+    from recency_server.logs import configure_logging
+
+    settings = settings_of(
+        context, {"triton.grpc_port": grpc_port, "triton.http_port": http_port, "triton.metrics_port": metrics_port}
+    )
+    configure_logging()
+    config = settings.triton()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if until_stdin_closes:
+        _on_stdin_closed(stop.set)
+
+    def ready(running: Running) -> None:
+        ports = {"http_port": running.http_port, "metrics_port": running.metrics_port, "pid": running.pid}
+        _announce(json, {"address": running.target, **ports}, "Triton")
+
+    with opened_store(settings) as store:
+        if attach is None:
+            run_triton(config, store, settings.releases, stop, ready, now_micros)
+        else:
+            configs = find_model_repository(config.model_repository)
+            repository = Repository(config.repository, config.folder / "staging", configs)
+            attach_triton(attach, repository, store, settings.releases, stop, ready, now_micros)
+
+
+def _announce(as_json: bool, facts: dict[str, Any], name: str) -> None:
+    from recency_cli.screen import print_json
+
+    if as_json:
+        print_json({"ready": True, **facts})
+    else:
+        rest = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items() if key != "address")
+        print(f"{name} ready on {facts['address']} ({rest}); Ctrl-C ends it", flush=True)
+
+
+def _on_stdin_closed(then: Callable[[], object]) -> None:
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        then()
+
+    threading.Thread(target=wait, daemon=True).start()

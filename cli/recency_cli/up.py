@@ -1,0 +1,78 @@
+"""`recency up`: Triton and gateway in one terminal, with MovieLens to begin with where there is nothing yet."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recency_cli.context import Json, settings_of
+
+if TYPE_CHECKING:
+    from recency_cli.config import Settings
+    from recency_cli.stack import Addresses
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("up", epilog="Example: recency up     (then: recency recommend 1)")(up)
+
+
+def up(
+    context: typer.Context,
+    movielens: Annotated[
+        bool, typer.Option(help="Where the store is empty, import MovieLens 100K and train the first release.")
+    ] = True,
+    free_ports: Annotated[
+        bool, typer.Option("--free-ports", help="Any free ports instead of the configured ones.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run Triton and the gateway until Ctrl-C or SIGTERM ends both. One that dies is started again."""
+    from recency_cli.context import opened_store
+    from recency_cli.exporting import bootstrap_with_bars
+
+    settings = settings_of(context)
+    with opened_store(settings) as store:
+        empty = store.count_items() == 0 and store.last_sequence() == 0
+        no_release = store.active_release() is None
+    if movielens and empty and no_release:
+        bootstrap_with_bars(settings, movielens=True, shown=not json)
+    asyncio.run(_until_stopped(settings, options_of(settings), free_ports, json))
+
+
+def options_of(settings: Settings) -> list[str]:
+    """The options before a command that give a child process these settings; the environment it inherits."""
+    options = ["--data", str(settings.data.resolve())]
+    return options if settings.file is None else ["--config", str(settings.file), *options]
+
+
+async def _until_stopped(settings: Settings, options: list[str], free_ports: bool, as_json: bool) -> None:
+    from recency_cli.screen import console
+    from recency_cli.stack import running_stack
+
+    screen = console(stderr=True)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    screen.print("starting Triton and the gateway …")
+    async with running_stack(settings, options, screen.print, free_ports=free_ports) as addresses:
+        _tell(addresses, settings, as_json)
+        await stop.wait()
+        screen.print("ending …")
+
+
+def _tell(addresses: Addresses, settings: Settings, as_json: bool) -> None:
+    from recency_cli.screen import console, print_json
+
+    if as_json:
+        print_json({"ready": True, "address": addresses.gateway, "http": addresses.http, "triton": addresses.triton})
+        return
+    console().print(
+        f"[bold green]ready[/]  gRPC {addresses.gateway} · metrics http://{addresses.http}/metrics · "
+        f"Triton {addresses.triton}\n"
+        f"       data {settings.data} · logs {settings.logs} · Ctrl-C ends both\n"
+        f"       try: recency recommend 1"
+    )
