@@ -24,6 +24,8 @@ from recency_server.query import Deadline
 from recency_server.status import Refusal, refusal_of
 
 Method = Callable[[Any, Deadline], Awaitable[message.Message]]
+_CLOSING = "this gateway is closing and did nothing; send it again, to another one or a moment later"
+
 Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Any]
 
 
@@ -58,9 +60,12 @@ class Calls:
         self.draining = False
         self.stats: list[MethodStats] = []
 
-    async def drained(self, seconds: float) -> bool:
-        """Refuses new work and waits for what is running; whether it ended in time."""
+    def close(self) -> None:
+        """From now on every new call, and every further chunk of a stream, is UNAVAILABLE: callers go elsewhere."""
         self.draining = True
+
+    async def idle(self, seconds: float) -> bool:
+        """Waits until nothing runs; whether that was in time."""
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
@@ -114,6 +119,8 @@ class Calls:
             deadline = Deadline.after(default_seconds if remaining is None else remaining)
             self._begin()
             try:
+                if self.draining:
+                    raise Unavailable(_CLOSING)
                 with admission:
                     response = await method(_readable(request), deadline)
             except BaseException as error:
@@ -143,7 +150,7 @@ class Calls:
                         self._begin()
                         try:
                             if self.draining:
-                                raise Unavailable("the gateway is closing; send the chunk again on a new stream")
+                                raise Unavailable(_CLOSING)
                             yield await method(_readable(request), Deadline.after(terms.default_seconds))
                         finally:
                             self._end()

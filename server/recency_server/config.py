@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recency_server.logs import LEVELS
 from recency_server.parts import RecommendConfig
 
 
@@ -22,12 +23,13 @@ class GatewayConfig:
     rpcs                 calls of every kind at once, refused before they are read
     recommend_seconds    a Recommend's deadline where the caller gives none
     bulk_seconds         the same for everything else, and for each chunk of a stream
-    request_bytes        the largest message; larger than any valid one by far, so that an oversized text still gets an
-                         answer that names its field
+    request_bytes        the largest message, refused unread past it; several times the largest text that a request may
+                         hold, so that an oversized text still gets an answer that names its field
     drain_notice_seconds between saying NOT_SERVING and taking no more calls: load balancers need it, one machine does not
     drain_seconds        how long running calls may take to end once the gateway stops
     log_one_in           of requests that went well, one in so many gets a log line
     slow_seconds         a request that takes longer always gets one
+    log_level            debug, info, warning or error; whoever owns the process gives it to `configure_logging`
     """
 
     recommend: RecommendConfig
@@ -46,8 +48,11 @@ class GatewayConfig:
     drain_seconds: float = 10.0
     log_one_in: int = 1_000
     slow_seconds: float = 0.25
+    log_level: str = "info"
 
     def __post_init__(self) -> None:
+        if self.log_level not in LEVELS:
+            raise ValueError(f"log_level is {self.log_level!r}; it must be one of {', '.join(LEVELS)}")
         for name in (
             "recommend_calls",
             "write_calls",

@@ -3,7 +3,7 @@
 async with inference, parts:             what answers need
     http side, gRPC server               what callers reach
     until `stop` is set
-    drain: NOT_SERVING, no new calls, running calls to their end, then closed
+    drain: NOT_SERVING, new calls refused, running calls to their end, then closed
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from recency_server.services.user import UserService
 from recency_store.errors import StoreError
 from recency_store.protocol import Store
 
+# How long new calls are answered UNAVAILABLE before the server stops, so that no caller is cut off unanswered.
+_REFUSING_SECONDS = 0.1
 # How long a finished answer may take to leave once everything else is closed.
 _LAST_BYTES_SECONDS = 0.25
 _LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
@@ -146,15 +148,18 @@ async def _grpc_side(
 
 
 async def _drain(config: GatewayConfig, server: grpc.aio.Server, servicer: Any, calls: Calls) -> None:
-    """NOT_SERVING first, so that callers turn away; then no new calls; then what runs gets its time to end."""
+    """NOT_SERVING first, so that load balancers turn away; then new calls are refused; then what runs gets its time."""
     _log.info("draining", seconds=config.drain_seconds)
     await servicer.enter_graceful_shutdown()
     await asyncio.sleep(config.drain_notice_seconds)
+    calls.close()
+    # A call that waits to be read when the server stops would be CANCELLED, which no client retries by itself.
+    await asyncio.sleep(_REFUSING_SECONDS)
     async with asyncio.TaskGroup() as tasks:
-        # Takes no more calls from here on. It would also wait for streams that are open and idle (health watchers,
+        # Takes no more connections and calls. It would also wait for streams that are open and idle (health watchers,
         # bulk loads between two chunks), so the second stop ends those as soon as no work is running.
         tasks.create_task(server.stop(config.drain_seconds))
-        ended = await calls.drained(config.drain_seconds)
+        ended = await calls.idle(config.drain_seconds)
         await server.stop(_LAST_BYTES_SECONDS)
     _log.info("drained", everything_ended=ended)
 

@@ -69,7 +69,7 @@ class CatalogService:
         """Removes items."""
         item_ids = check_ids(request.item_ids)
         sequence, missing = await self._in_store(self._parts.store.delete_items, item_ids, self._parts.clock())
-        self._parts.follower.nudge()
+        await self._follow(sequence, deadline)
         return catalog_pb2.DeleteItemsResponse(
             consistency_token=encode_token(sequence), deleted=len(item_ids) - len(missing), missing_item_ids=missing
         )
@@ -81,7 +81,7 @@ class CatalogService:
         item_ids = check_ids(request.item_ids, request.reason)
         now = self._parts.clock()
         sequence, missing = await self._in_store(self._parts.store.hide_items, item_ids, request.reason, now)
-        self._parts.follower.nudge()
+        await self._follow(sequence, deadline)
         return catalog_pb2.HideItemsResponse(consistency_token=encode_token(sequence), missing_item_ids=missing)
 
     async def unhide_items(
@@ -91,7 +91,7 @@ class CatalogService:
         item_ids = check_ids(request.item_ids, request.reason)
         now = self._parts.clock()
         sequence, missing = await self._in_store(self._parts.store.hide_items, item_ids, None, now)
-        self._parts.follower.nudge()
+        await self._follow(sequence, deadline)
         return catalog_pb2.UnhideItemsResponse(consistency_token=encode_token(sequence), missing_item_ids=missing)
 
     async def get_item(self, request: catalog_pb2.GetItemRequest, deadline: Deadline) -> catalog_pb2.GetItemResponse:
@@ -113,6 +113,11 @@ class CatalogService:
             items=[stored.item() for stored in page],
             next_page_token=encode_page(_ITEMS_PAGE, page[-1].item_id) if len(found) > limit else "",
         )
+
+    async def _follow(self, sequence: int, deadline: Deadline) -> None:
+        """The write stands; it is followed here before the answer, so that no answer of this gateway needs to wait."""
+        self._parts.follower.nudge()
+        await self._parts.follower.catch_up(sequence, deadline.remaining_seconds())
 
     async def _in_store(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """A blocking call of the store, off the event loop."""
