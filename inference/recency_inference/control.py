@@ -14,7 +14,8 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc  #
 from recency_inference.errors import InferenceError, LoadFailed, TooLate, Unavailable
 from recency_inference.wire import CHANNEL_OPTIONS, error_of
 
-_LOOK_SECONDS = 5.0
+# How long to wait for a Triton that is away, in one call.
+_LOOK_SECONDS = 3.0
 
 
 class TritonControl:
@@ -40,9 +41,11 @@ class TritonControl:
             return False
 
     def loaded(self) -> dict[str, frozenset[int]]:
-        """The versions of each model that are ready."""
+        """The versions of each model that are ready. Unavailable or TooLate where Triton is away."""
         try:
-            index = self._stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=_LOOK_SECONDS)
+            index = self._stub.RepositoryIndex(
+                service_pb2.RepositoryIndexRequest(), timeout=_LOOK_SECONDS, wait_for_ready=True
+            )
         except grpc.RpcError as error:
             raise error_of(error, self.target) from error
         ready: dict[str, set[int]] = {}

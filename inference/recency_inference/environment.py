@@ -6,7 +6,6 @@ carries one stub for each Python. A stub embeds that Python through the machine'
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -106,8 +105,9 @@ def build_backends(environment: TritonEnvironment, folder: Path) -> None:
     wheel = environment.site / "pytriton" / "tritonserver"
     python = folder / "python"
     python.mkdir(parents=True)
+    # Copies: Triton refuses a backend library that is a link out of its folder.
     for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
-        os.symlink(wheel / "backends" / "python" / name, python / name)
+        shutil.copyfile(wheel / "backends" / "python" / name, python / name)
     shutil.copy2(wheel / "python_backend_stubs" / environment.python / _STUB, python / _STUB)
     (python / _STUB).chmod(0o755)
     ours = folder / BACKEND

@@ -8,6 +8,7 @@ InferenceError
 ├── BadRequest          fix the request: Triton or the model refused its tensors
 ├── ModelFailed         report: the model or Triton broke while answering
 ├── LoadFailed          fix the release: Triton refused to load it
+├── NotOwner            stop or wait: another agent owns this Triton
 └── LocalTritonError    fix the machine, as the message says
     ├── TritonMissing   the wheel's environment is not there or not complete
     ├── StubMissing     no libpython for any of the wheel's stubs
@@ -49,6 +50,10 @@ class ModelFailed(InferenceError):
 
 class LoadFailed(InferenceError):
     """Triton refused to load or unload a model; the message has its reason."""
+
+
+class NotOwner(InferenceError):
+    """Another agent loads and unloads at this Triton."""
 
 
 class LocalTritonError(InferenceError):

@@ -104,6 +104,15 @@ class LocalTriton:
         """Whether the process is there (which does not mean ready)."""
         return self._process is not None and self._process.poll() is None
 
+    def dead_stubs(self) -> frozenset[int]:
+        """The stubs that have died and that the server has not taken note of. It never starts one again: their model
+        answers "not healthy" until the server itself is started again."""
+        pid, dead = self.pid, set()
+        for children in Path(f"/proc/{pid}/task").glob("*/children") if pid else ():
+            with contextlib.suppress(OSError):
+                dead |= {int(child) for child in children.read_text().split() if _is_zombie(int(child))}
+        return frozenset(dead)
+
     def start(self) -> None:
         """Starts the server over what is on disk and waits until it answers as ready, or raises NotReady."""
         self._sweep()
@@ -126,6 +135,10 @@ class LocalTriton:
         except BaseException:
             self.stop()
             raise
+
+    def kill(self) -> None:
+        """Ends the server and its stubs at once."""
+        self._sweep()
 
     def stop(self) -> None:
         """Ends the server and its stubs: asks, waits, then kills. Does nothing where none runs."""
@@ -222,3 +235,11 @@ def _lock(folder: Path) -> TextIO:
             "or give this stack a data folder of its own"
         ) from error
     return file
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        # The state follows the command, which is in parentheses and may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False

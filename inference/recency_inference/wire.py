@@ -111,7 +111,8 @@ def error_of(call: grpc.RpcError, target: str) -> InferenceError:
         return NotLoaded(text)
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED or "maximum queue size" in details:
         return Overloaded(text)
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+    # "Stub process … is not healthy": it was killed, and the local runner will start Triton again.
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) or "is not healthy" in details:
         return Unavailable(text)
     if code == grpc.StatusCode.INVALID_ARGUMENT:
         return BadRequest(text)

@@ -19,9 +19,6 @@ import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
 
-_INVALID_ARGUMENT = pb_utils.TritonError.INVALID_ARGUMENT
-_INTERNAL = pb_utils.TritonError.INTERNAL
-
 
 class TritonPythonModel:
     """One model instance: one onnxruntime session over `<version>/model.onnx`."""
@@ -106,5 +103,7 @@ def _response(names, arrays):
 
 def _refusal(error):
     """The error response for one request, as the caller's fault where onnxruntime says so."""
-    code = _INVALID_ARGUMENT if type(error).__name__ == "InvalidArgument" else _INTERNAL
+    # TritonError joins pb_utils after this module is imported.
+    codes = pb_utils.TritonError
+    code = codes.INVALID_ARGUMENT if type(error).__name__ == "InvalidArgument" else codes.INTERNAL
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(error).__name__}: {error}", code))
