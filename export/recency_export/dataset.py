@@ -90,8 +90,9 @@ class Dataset:
         past = [
             np.arange(end, stop, dtype=np.int64) for end, stop in zip(self.train_end, self.offsets[1:], strict=True)
         ]
-        events = np.concatenate(past) if past else np.zeros(0, dtype=np.int64)
-        return events[self.positive[events] > 0]
+        events: npt.NDArray[np.int64] = np.concatenate([*past, np.zeros(0, dtype=np.int64)])
+        positive: npt.NDArray[np.bool_] = self.positive[events] > 0
+        return events[positive]
 
     @cached_property
     def user_of(self) -> npt.NDArray[np.int64]:
@@ -129,7 +130,8 @@ def _train_end(offsets: npt.NDArray[np.int64], settings: HoldoutSettings, seed: 
     order = np.random.default_rng((seed, 1)).permutation(len(sizes))
     spent = np.cumsum(held[order])
     held[order[spent > settings.cases]] = 0
-    return offsets[1:] - held
+    ends: npt.NDArray[np.int64] = offsets[1:] - held
+    return ends
 
 
 def _repeat_share(user: npt.NDArray[np.int32], item: npt.NDArray[np.int32], kind: npt.NDArray[np.int32]) -> float:
@@ -221,51 +223,67 @@ def _batch(data: Dataset, windows: list[tuple[int, int, int]], limit: int) -> Tr
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """Requests whose answer is known: who asks when, what stands in the history, what came next.
+    """Requests whose answer is known: who asks when, and what came next.
 
-    event      int64 [cases]: the event to predict
-    shown_from int64 [cases]: the user's first event that the request knows of (later than the user's first for a case that
-               plays a new user)
+    user, begin, end   int64 [cases]: the request knows the user's events begin:end
+    at_micros          int64 [cases]: when it is made
+    target             int64 [cases]: the item that came next, -1 where no single one did
     """
 
-    event: npt.NDArray[np.int64]
-    shown_from: npt.NDArray[np.int64]
+    user: npt.NDArray[np.int64]
+    begin: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+    at_micros: npt.NDArray[np.int64]
+    target: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.event)
+        return len(self.user)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Cases:
         """Some of them."""
-        return Cases(self.event[rows], self.shown_from[rows])
+        return Cases(self.user[rows], self.begin[rows], self.end[rows], self.at_micros[rows], self.target[rows])
+
+    def followed_by(self, others: Cases) -> Cases:
+        """These, then the others."""
+        return Cases(
+            np.concatenate([self.user, others.user]),
+            np.concatenate([self.begin, others.begin]),
+            np.concatenate([self.end, others.end]),
+            np.concatenate([self.at_micros, others.at_micros]),
+            np.concatenate([self.target, others.target]),
+        )
 
 
 def whole_cases(data: Dataset, events: npt.NDArray[np.int64]) -> Cases:
-    """Cases with all of the user's earlier events."""
-    return Cases(events, data.offsets[data.user_of[events]])
+    """A case for each event to predict, with all of the user's earlier events."""
+    user = data.user_of[events]
+    return Cases(user, data.offsets[user], events, data.time_micros[events], data.item[events].astype(np.int64))
 
 
 def short_cases(data: Dataset, events: npt.NDArray[np.int64], rng: np.random.Generator) -> Cases:
     """Cases with a handful of the user's last events, or none: how the same people would look if they were new."""
+    whole = whole_cases(data, events)
     lengths = np.array([0, 0, 1, 1, 2, 3, 5, 8])[rng.integers(0, 8, len(events))]
-    return Cases(events, np.maximum(data.offsets[data.user_of[events]], events - lengths))
+    return Cases(whole.user, np.maximum(whole.begin, events - lengths), events, whole.at_micros, whole.target)
 
 
 def case_histories(data: Dataset, cases: Cases, limit: int) -> HistoryBatch:
-    """The histories as a request would bring them at the time of the event, by the function that serves."""
-    return stack_histories(
-        [
-            history_arrays(data.interactions[begin:event], data.index_of, int(data.time_micros[event]), limit)
-            for event, begin in zip(cases.event.tolist(), cases.shown_from.tolist(), strict=True)
-        ],
-        len(cases),
-        limit,
-    )
+    """The histories as a request would bring them at the time, by the function that serves."""
+    rows = zip(cases.begin.tolist(), cases.end.tolist(), cases.at_micros.tolist(), strict=True)
+    histories = [history_arrays(data.interactions[begin:end], data.index_of, at, limit) for begin, end, at in rows]
+    return stack_histories(histories, len(cases), limit)
 
 
-def seen_before(data: Dataset, event: int) -> npt.NDArray[np.int32]:
-    """The items that the event's user had consumed before it, each once."""
-    start = int(data.offsets[data.user_of[event]])
-    return np.unique(data.item[start:event][data.marks_seen[start:event]])
+def seen_items(data: Dataset, cases: Cases) -> list[npt.NDArray[np.int32]]:
+    """For each case the items that the user had consumed by then, each once, those from before `begin` too; nothing where
+    the catalogue is consumed again."""
+    if data.consumed_again:
+        return [np.zeros(0, dtype=np.int32)] * len(cases)
+    starts = data.offsets[cases.user].tolist()
+    return [
+        np.unique(data.item[start:end][data.marks_seen[start:end]])
+        for start, end in zip(starts, cases.end.tolist(), strict=True)
+    ]
 
 
 def write_dataset(path: Path, data: Dataset) -> None:

@@ -61,7 +61,7 @@ class Items(nn.Module):
     def forward(self, rows: Tensor | None = None) -> Tensor:
         """Learned vectors [N, W], or of some rows."""
         text: Tensor = self.text  # type: ignore[assignment]
-        residual = self.residual
+        residual: Tensor = self.residual
         if rows is not None:
             text, residual = text[rows], residual[rows]
         if self.training:
@@ -101,8 +101,9 @@ class Layer(nn.Module):
         values = values.unflatten(2, (self._heads, head)).transpose(1, 2)
         weights = torch.softmax(query @ keys * head**-0.5 + bias_BHLL, dim=-1)
         mixed = (self.dropout(weights) @ values).transpose(1, 2).flatten(2)
-        x = (x_BLW[:, -1:] if last_only else x_BLW) + self.dropout(self.out(mixed))
-        return x + self.dropout(self.narrow(F.relu(self.widen(self.norm_after(x)))))
+        x: Tensor = (x_BLW[:, -1:] if last_only else x_BLW) + self.dropout(self.out(mixed))
+        branch: Tensor = self.dropout(self.narrow(F.relu(self.widen(self.norm_after(x)))))
+        return x + branch
 
 
 class UserEncoder(nn.Module):
@@ -138,7 +139,7 @@ class UserEncoder(nn.Module):
             bias_BHLL = bias_BJLL[:, number * self._heads : (number + 1) * self._heads]
             last = last_only and number == len(self.layers) - 1
             x = layer(x, bias_BHLL[:, :, -1:] if last else bias_BHLL, last)
-        h = self.norm(x)
+        h: Tensor = self.norm(x)
         if last_only:
             return torch.where((length_B > 0).unsqueeze(1), h[:, 0], self.start) @ self.bilinear
         return h @ self.bilinear
@@ -201,4 +202,4 @@ def read_weights(model: nn.Module, path: str) -> None:
 
 def write_weights(model: nn.Module, path: str) -> None:
     """Writes an .npz file of named arrays: the same weights give the same bytes."""
-    np.savez(path, **{name: tensor.numpy() for name, tensor in sorted(model.state_dict().items())})  # type: ignore[arg-type]
+    np.savez(path, **{name: tensor.numpy() for name, tensor in sorted(model.state_dict().items())})

@@ -7,6 +7,7 @@ the store (and writes text vectors back), and only publishing touches the world.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,7 +24,7 @@ from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord, ReleaseState
 
 # Raised whenever a stage computes something else from the same inputs, so that old receipts no longer match.
-STAGES_VERSION = 1
+STAGES_VERSION = 2
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Work:
     encoder_folder: Path
     encoder_digest: str
     receipts: dict[str, Receipt] = field(default_factory=dict)
+    # The digest of what the running stage is made from.
+    inputs: str = ""
 
     def folder(self, stage: str) -> Path:
         """A done stage's folder."""
@@ -43,7 +46,11 @@ class Work:
 
     def advance(self, stage: str) -> Callable[[int, int, str], None]:
         """A stage's way to say how far it is."""
-        return lambda done, total, note="": self.report.advanced(stage, done, total, note)
+
+        def advance(done: int, total: int, note: str = "") -> None:
+            self.report.advanced(stage, done, total, note)
+
+        return advance
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ def _run(work: Work, stage: Stage) -> None:
     inputs = digest_of(
         STAGES_VERSION, stage.name, [work.receipts[name].digest for name in stage.reads], list(stage.depends(work))
     )
+    work.inputs = inputs
     receipt, skipped = once(work.config.workspace, stage.name, inputs, lambda folder: stage.build(work, folder))
     work.receipts[stage.name] = receipt
     work.report.done(stage.name, time.monotonic() - begun, skipped)
@@ -111,6 +119,13 @@ def _snapshot(work: Work, folder: Path) -> None:
     write_snapshot(folder / "snapshot.npz", snapshot)
 
 
+def _store_marks(store: Store) -> list[Any]:
+    """What tells this state of this store from another: its newest number, its newest events, its first items."""
+    last = store.last_sequence()
+    items = [(item.item_id, item.revision, digest_of(item.payload.hex())) for item in store.list_items(100)]
+    return [last, [event.event_id for event in store.read_log(max(0, last - 100), 100)], items]
+
+
 def _dataset(work: Work, folder: Path) -> None:
     from recency_export.dataset import build_dataset, write_dataset
     from recency_export.snapshot import read_snapshot
@@ -122,7 +137,11 @@ def _dataset(work: Work, folder: Path) -> None:
 def _fine_tune(work: Work, folder: Path) -> None:
     from recency_export.stages import run_fine_tune
 
-    run_fine_tune(work.config, work.config.workspace, folder, work.advance("fine_tune"))
+    # Named by its inputs: a checkpoint of other data or settings is not gone on from.
+    checkpoints = work.config.workspace / "fine_tune.checkpoints"
+    checkpoint = checkpoints / f"{work.inputs[:16]}.pt"
+    run_fine_tune(work.config, work.config.workspace, folder, checkpoint, work.advance("fine_tune"))
+    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _rank(work: Work, folder: Path) -> None:
@@ -149,7 +168,7 @@ def _reserve(work: Work, folder: Path) -> None:
 
 STAGES = (
     Stage("text_encoder", _export_text_encoder, (), lambda work: [work.encoder_digest]),
-    Stage("snapshot", _snapshot, ("text_encoder",), lambda work: [work.store.last_sequence()]),
+    Stage("snapshot", _snapshot, ("text_encoder",), lambda work: _store_marks(work.store)),
     Stage("dataset", _dataset, ("snapshot",), lambda work: [work.config.holdout, work.config.seed]),
     Stage(
         "fine_tune",

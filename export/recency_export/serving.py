@@ -72,7 +72,8 @@ class Ranker(nn.Module):
         """Logits [B, C] before the live bias."""
         mean: Tensor = self.mean  # type: ignore[assignment]
         x = ((features_BCF - mean) * self.scale).clamp(-6.0, 6.0)
-        return self.gain * base_BC + self.out(F.relu(self.hidden(x))).squeeze(-1)
+        correction_BC: Tensor = self.out(F.relu(self.hidden(x))).squeeze(-1)
+        return self.gain * base_BC + correction_BC
 
 
 class Serving(nn.Module):
@@ -97,7 +98,7 @@ class Serving(nn.Module):
         self.set_tables(tables)
 
     def set_tables(self, tables: Cooccurrence) -> None:
-        """Takes other co-occurrence tables (the release's are counted on more events than those the ranker was fitted on)."""
+        """Takes other co-occurrence tables: a release's are counted on more events than its ranker was fitted on."""
         self.log_count = nn.Parameter(torch.from_numpy(np.log1p(tables.count)), requires_grad=False)
         self.pairs = _table(tables.dense)
         self.neighbour_ids = _table(tables.neighbour_ids)
@@ -146,7 +147,8 @@ class Serving(nn.Module):
 
     def final(self, user: User, ids_BC: Tensor, base_BC: Tensor, bias_BC: Tensor, log_trend_BCT: Tensor) -> Tensor:
         """The logits by which candidates are ordered, [B, C]."""
-        return self.ranker(base_BC, self.features(user, ids_BC, base_BC, log_trend_BCT)) + bias_BC
+        logits_BC: Tensor = self.ranker(base_BC, self.features(user, ids_BC, base_BC, log_trend_BCT))
+        return logits_BC + bias_BC
 
     def _newest(self, user: User) -> tuple[Tensor, Tensor]:
         """The newest P history ids (clamped to the release's items) and whether each can be looked up, [B, P]."""
@@ -183,7 +185,7 @@ class Serving(nn.Module):
             1, ids_BC.to(torch.int64), slots_BC
         )
         near_BPM = F.embedding(ids_BP, self.neighbour_ids).to(torch.int64)
-        weight_BPMK = F.embedding(ids_BP, self.neighbour_weights.flatten(1)).unflatten(2, (-1, KINDS))
+        weight_BPMK = F.embedding(ids_BP, self.neighbour_weights.flatten(1)).reshape(*near_BPM.shape, KINDS)
         weight_BPMK = weight_BPMK * decay_BPK.unsqueeze(2)
         own_slot_BCK = slot_BN.gather(1, ids_BC.to(torch.int64)).unsqueeze(2).expand(rows, columns, KINDS)
 
@@ -216,7 +218,7 @@ class Recommender(nn.Module):
     def forward(
         self, user: User, exclude_ids: Tensor, overlay: Overlay, k_places: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Item ids [B, k], logits [B, k] and user vectors [B, D]. `k_places` is any tensor of k elements: its length is k."""
+        """Item ids [B, k], logits [B, k] and user vectors [B, D]. `k_places` is any tensor of k elements."""
         serving = self.serving
         u_BD = serving.user_vector(user, overlay.fresh_vectors)
         aim_BD = u_BD + user.steer

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from recency_export.calibration import calibrate, calibration_error, query_scale, sampled_observations
+from recency_export.candidates import affinities
 from recency_export.cooccurrence import count_together, positive_sequences
-from recency_export.dataset import Dataset, read_dataset
+from recency_export.dataset import Dataset, read_dataset, whole_cases
+from recency_export.evaluate import rank_metrics
 from recency_export.golden_cases import golden_cases
 from recency_export.model import (
     Retrieval,
@@ -23,7 +26,8 @@ from recency_export.model import (
 )
 from recency_export.parity import check_parity
 from recency_export.plots import plot_metrics, plot_training
-from recency_export.ranker import fit_ranker
+from recency_export.ranker import Fit, fit_ranker, ranked_metrics
+from recency_export.references import reference_metrics
 from recency_export.serving import Serving
 from recency_export.settings import BootstrapConfig
 from recency_export.snapshot import Snapshot, read_snapshot
@@ -31,29 +35,66 @@ from recency_export.to_onnx import export_graphs
 from recency_export.train import Advance, fine_tune
 from recency_export.trend_state import release_trends
 from recency_features.golden import write_golden
+from recency_store.manifest import Calibration
+
+# The ranker and the trend gain read live trends already; a bias on top of them measured no better (docs/decisions/0022).
+TREND_BIAS_WEIGHT = 0.0
 
 
-def run_fine_tune(config: BootstrapConfig, workspace: Path, folder: Path, advance: Advance) -> None:
+def run_fine_tune(config: BootstrapConfig, workspace: Path, folder: Path, checkpoint: Path, advance: Advance) -> None:
     """Writes weights.npz and curve.json."""
     torch.set_num_threads(config.threads)
     snapshot, data = _inputs(workspace)
-    checkpoint = workspace / "fine_tune.checkpoint" / "state.pt"
     model, curve = fine_tune(data, snapshot.text_vectors, config.model, config.train, config.seed, checkpoint, advance)
     write_weights(model, str(folder / "weights.npz"))
     _write(folder / "curve.json", asdict(curve))
 
 
 def run_rank(config: BootstrapConfig, workspace: Path, folder: Path, advance: Advance) -> None:
-    """Writes ranker.npz (everything behind retrieval) and fit.json."""
+    """Writes ranker.npz (everything behind retrieval) and fit.json (calibration, query scale, validation)."""
     torch.set_num_threads(config.threads)
     snapshot, data = _inputs(workspace)
     serving = _serving(config, snapshot, data, workspace, held_out_too=False)
-    fit = fit_ranker(serving, data, config.ranker, config.seed)
+    fit = fit_ranker(serving, data, config.ranker, config.model.history_length, config.seed, advance)
     np.savez(
         folder / "ranker.npz",
         **{name: tensor.numpy() for name, tensor in sorted(_fitted(serving).items())},  # type: ignore[arg-type]
     )
-    _write(folder / "fit.json", fit)
+    calibration, metrics = _judge(fit)
+    _write(
+        folder / "fit.json",
+        {
+            "calibration": asdict(calibration),
+            "query_scale": _query_scale(config, serving, data),
+            "metrics": metrics,
+        },
+    )
+
+
+def _judge(fit: Fit | None) -> tuple[Calibration, dict[str, float]]:
+    """The calibration, and how the fitted parts do on users whom they were not fitted on."""
+    if fit is None:
+        return Calibration(), {}
+    whole, short = np.arange(fit.whole), np.arange(fit.whole, len(fit.cases))
+    logits, positive = sampled_observations(fit.found, fit.held_logits)
+    calibration = calibrate(logits, positive, "sampled")
+    metrics = {
+        **rank_metrics(fit.found.target_rank[whole]).as_dict("validation_retrieval"),
+        **ranked_metrics(fit.found, fit.held_logits, whole).as_dict("validation"),
+        **ranked_metrics(fit.found, fit.held_logits, short).as_dict("validation_short_history"),
+        "validation_calibration_error": calibration_error(calibration, logits, positive),
+        "validation_cases": float(fit.whole),
+    }
+    return calibration, metrics
+
+
+def _query_scale(config: BootstrapConfig, serving: Serving, data: Dataset) -> float:
+    """From users as they are at their first held-out event, and items' own texts as queries."""
+    items = serving.items.detach().numpy()
+    events = data.held_out[:: max(1, len(data.held_out) // 200)]
+    vectors, _ = affinities(serving, data, whole_cases(data, events), config.model.history_length)
+    queries = np.arange(0, len(items), max(1, len(items) // 200))
+    return query_scale(vectors.numpy() @ items.T, items[:, config.model.learned_dim :], queries)
 
 
 def run_export(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
@@ -71,6 +112,7 @@ def run_export(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
     newest = int(snapshot.time_micros.max()) if len(snapshot.time_micros) else 0
     trend_NT = trends.counts(np.arange(len(ids)), newest)
     write_golden(folder / "golden.json", golden_cases(serving, ids, trend_NT, config.model.history_length, config.seed))
+    fit = json.loads((workspace / "rank" / "fit.json").read_text(encoding="utf-8"))
     facts = {
         "trained_through_sequence": snapshot.last_sequence,
         "trained_through_micros": newest,
@@ -78,20 +120,35 @@ def run_export(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
         "item_count": len(ids),
         "event_count": len(data.item),
         "text_dim": int(snapshot.text_vectors.shape[1]),
-        "query_scale": 1.0,
-        "trend_bias_weight": 0.0,
+        "query_scale": fit["query_scale"],
+        "trend_bias_weight": TREND_BIAS_WEIGHT,
         "repeat_share": data.repeat_share,
-        "calibration": {"scale": 1.0, "shift": 0.0, "source": "none"},
+        "calibration": fit["calibration"],
     }
     _write(folder / "facts.json", facts)
 
 
 def run_evaluate(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
-    """Writes metrics.json and the plots."""
+    """Writes metrics.json and the plots: ours beside the reference models on the held-out events."""
+    _, data = _inputs(workspace)
     curve = json.loads((workspace / "fine_tune" / "curve.json").read_text(encoding="utf-8"))
+    metrics = json.loads((workspace / "rank" / "fit.json").read_text(encoding="utf-8"))["metrics"]
+    references = reference_metrics(data, config.ranker.dense_items)
+    for name, found in references.items():
+        metrics |= found.as_dict(f"validation_{name}")
     plot_training(folder / "training.png", curve["loss"], curve["checked_epochs"], curve["ndcg"])
-    plot_metrics(folder / "metrics.png", "Validation", {})
-    _write(folder / "metrics.json", {})
+    shown = {"NDCG@10": "ndcg_at_10", "HR@10": "hit_rate_at_10", "MRR@10": "mrr_at_10"}
+    bars = {
+        model: {label: metrics[f"{prefix}_{key}"] for label, key in shown.items()}
+        for model, prefix in [
+            ("Recency", "validation"),
+            ("retrieval alone", "validation_retrieval"),
+            *((name.replace("_", " "), f"validation_{name}") for name in references),
+        ]
+        if f"{prefix}_ndcg_at_10" in metrics
+    }
+    plot_metrics(folder / "metrics.png", f"{len(data.held_out)} held-out events, full ranking", bars)
+    _write(folder / "metrics.json", metrics)
 
 
 def check_release(config: BootstrapConfig, workspace: Path, release: Path) -> None:

@@ -20,7 +20,7 @@ from recency_export.dataset import (
     Dataset,
     TrainingBatch,
     case_histories,
-    seen_before,
+    seen_items,
     training_batches,
     whole_cases,
 )
@@ -158,7 +158,7 @@ def user_vectors(model: Retrieval, w_NW: Tensor, history: HistoryBatch, rows: in
 
 
 def retrieval_metrics(model: Retrieval, data: Dataset, cases: Cases, limit: int) -> RankMetrics:
-    """Full ranking of the cases' events by the retrieval model alone; seen items left out where they are not consumed again."""
+    """Full ranking of the cases' events by the retrieval model alone; what was seen is left out unless consumed again."""
     model.eval()
     ranks = [np.zeros(0, dtype=np.int64)]
     with torch.no_grad():
@@ -166,15 +166,8 @@ def retrieval_metrics(model: Retrieval, data: Dataset, cases: Cases, limit: int)
         for at in range(0, len(cases), 256):
             part = cases.take(np.arange(at, min(at + 256, len(cases))))
             scores = (user_vectors(model, w_NW, case_histories(data, part, limit)) @ w_NW.T).numpy()
-            ranks.append(ranks_of(scores, data.item[part.event].astype(np.int64), left_out(data, part)))
+            ranks.append(ranks_of(scores, part.target, seen_items(data, part)))
     return rank_metrics(np.concatenate(ranks))
-
-
-def left_out(data: Dataset, cases: Cases) -> list[npt.NDArray[np.int32]]:
-    """What each case's answer may not hold."""
-    if data.consumed_again:
-        return [np.zeros(0, dtype=np.int32)] * len(cases)
-    return [seen_before(data, int(event)) for event in cases.event]
 
 
 def fine_tune(

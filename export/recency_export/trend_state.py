@@ -30,8 +30,8 @@ def trends_before(data: Dataset, cases: Cases) -> Iterator[tuple[int, npt.NDArra
     by_time = np.argsort(data.time_micros, kind="stable")
     times = data.time_micros[by_time]
     done = 0
-    for case in np.argsort(data.time_micros[cases.event], kind="stable").tolist():
-        now = int(data.time_micros[cases.event[case]])
+    for case in np.argsort(cases.at_micros, kind="stable").tolist():
+        now = int(cases.at_micros[case])
         # Events of the very same moment are left out, whoever's they are: which came first is not known.
         until = int(np.searchsorted(times, now, side="left"))
         if until > done:

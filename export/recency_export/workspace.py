@@ -50,7 +50,7 @@ def digest_of(*parts: Any) -> str:
 
 
 def once(workspace: Path, stage: str, inputs: str, build: Callable[[Path], None]) -> tuple[Receipt, bool]:
-    """Runs `build(folder)` unless the stage was done with the same inputs; answers the receipt and whether it was skipped."""
+    """Runs `build(folder)` unless the stage was done with the same inputs; answers the receipt, and whether it was."""
     folder = workspace / stage
     found = read_receipt(folder)
     if found is not None and found.inputs == inputs and _whole(folder, found):
