@@ -41,7 +41,7 @@ SCALARS = {
 
 
 @st.composite
-def messages(draw: st.DrawFn, kind: descriptor.Descriptor, depth: int = 3) -> Any:
+def messages(draw: st.DrawFn, kind: Any, depth: int = 3) -> Any:
     """A message of a kind with any of its fields set to anything that protobuf can carry."""
     message = message_factory.GetMessageClass(kind)()
     fields = (
@@ -66,7 +66,7 @@ def messages(draw: st.DrawFn, kind: descriptor.Descriptor, depth: int = 3) -> An
     return message
 
 
-def _fill_map(draw: st.DrawFn, message: Any, field: descriptor.FieldDescriptor, depth: int) -> None:
+def _fill_map(draw: st.DrawFn, message: Any, field: Any, depth: int) -> None:
     value = field.message_type.fields_by_name["value"]
     for key in draw(st.lists(TEXTS, max_size=3, unique=True)):
         if value.message_type is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from recency.v1 import (
     catalog_pb2,
@@ -43,6 +43,11 @@ class TestClock:
         return self.micros
 
 
+def _stub(module: Any, name: str, channel: grpc.aio.Channel) -> Any:
+    """The generated stubs have no types."""
+    return getattr(module, name)(channel)
+
+
 @dataclass
 class Gateway:
     """A running gateway, as its callers and its owner see it."""
@@ -55,10 +60,10 @@ class Gateway:
     channel: grpc.aio.Channel
 
     def __post_init__(self) -> None:
-        self.recommendations: Any = recommendation_pb2_grpc.RecommendationServiceStub(self.channel)
-        self.catalog: Any = catalog_pb2_grpc.CatalogServiceStub(self.channel)
-        self.users: Any = user_pb2_grpc.UserServiceStub(self.channel)
-        self.releases: Any = release_pb2_grpc.ReleaseServiceStub(self.channel)
+        self.recommendations: Any = _stub(recommendation_pb2_grpc, "RecommendationServiceStub", self.channel)
+        self.catalog: Any = _stub(catalog_pb2_grpc, "CatalogServiceStub", self.channel)
+        self.users: Any = _stub(user_pb2_grpc, "UserServiceStub", self.channel)
+        self.releases: Any = _stub(release_pb2_grpc, "ReleaseServiceStub", self.channel)
 
     async def recommend(self, **fields: Any) -> recommendation_pb2.RecommendResponse:
         response: recommendation_pb2.RecommendResponse = await self.recommendations.Recommend(
@@ -135,7 +140,8 @@ def refused() -> Callable[[Awaitable[Any]], Awaitable[Refused]]:
             await call
         error = caught.value
         fields: list[str] = []
-        for key, value in error.trailing_metadata() or ():
+        trailing: Any = error.trailing_metadata()
+        for key, value in trailing or ():
             if key == "grpc-status-details-bin":
                 bad = error_details_pb2.BadRequest()
                 assert status_pb2.Status.FromString(value).details[0].Unpack(bad)

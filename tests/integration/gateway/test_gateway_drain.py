@@ -133,7 +133,11 @@ async def test_a_store_that_is_away_is_unavailable(run_gateway: Any, slow: SlowS
 @pytest.mark.parametrize("which", ["grpc", "http"])
 async def test_a_taken_address_is_named(which: str, gateway: Any, store: Any) -> None:
     taken = f"127.0.0.1:{getattr(gateway.bound, f'{which}_port')}"
-    addresses = {"grpc_address": "127.0.0.1:0", "http_address": "127.0.0.1:0", f"{which}_address": taken}
+    addresses: dict[str, Any] = {
+        "grpc_address": "127.0.0.1:0",
+        "http_address": "127.0.0.1:0",
+        f"{which}_address": taken,
+    }
     config = GatewayConfig(RecommendConfig(gateway_id="second"), triton_address="127.0.0.1:1", **addresses)
     with pytest.raises(AddressTaken, match=taken):
         await serve(config, store, lambda: time.time_ns() // 1_000, stop=asyncio.Event())

@@ -17,6 +17,8 @@ from recency_store.sqlite import open_sqlite
 
 SCRIPT = Path(__file__).with_name("serve_process.py")
 CALLERS = 16
+STUBS: Any = recommendation_pb2_grpc
+CLICK = event_pb2.EVENT_TYPE_CLICK
 
 
 class Process:
@@ -44,14 +46,14 @@ class Load:
 
     async def run(self, port: int, round_number: int) -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub: Any = recommendation_pb2_grpc.RecommendationServiceStub(channel)
+            stub: Any = STUBS.RecommendationServiceStub(channel)
             async with asyncio.TaskGroup() as tasks:
                 for caller in range(CALLERS):
                     tasks.create_task(self._caller(stub, f"{round_number}-{caller}"))
 
     async def _caller(self, stub: Any, name: str) -> None:
         for number in range(100_000):
-            event = event_pb2.Event(event_id=f"{name}-{number}", user_id=name, item_id="i", type=3)
+            event = event_pb2.Event(event_id=f"{name}-{number}", user_id=name, item_id="i", type=CLICK)
             try:
                 answer = await stub.Feedback(event_pb2.FeedbackRequest(events=[event]))
             except grpc.aio.AioRpcError as error:
@@ -104,10 +106,10 @@ async def test_a_token_holds_on_another_gateway_over_the_same_store(tmp_path: Pa
             grpc.aio.insecure_channel(f"127.0.0.1:{one.port}") as here,
             grpc.aio.insecure_channel(f"127.0.0.1:{other.port}") as there,
         ):
-            writer: Any = recommendation_pb2_grpc.RecommendationServiceStub(here)
-            reader: Any = recommendation_pb2_grpc.RecommendationServiceStub(there)
+            writer: Any = STUBS.RecommendationServiceStub(here)
+            reader: Any = STUBS.RecommendationServiceStub(there)
             for number in range(20):
-                event = event_pb2.Event(event_id=f"e-{number}", user_id="u", item_id="i", type=3)
+                event = event_pb2.Event(event_id=f"e-{number}", user_id="u", item_id="i", type=CLICK)
                 event.event_time.seconds = 1_000 + number
                 token = (await writer.Feedback(event_pb2.FeedbackRequest(events=[event]))).consistency_token
                 answer = await reader.Recommend(

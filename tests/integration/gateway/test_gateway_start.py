@@ -47,11 +47,8 @@ async def test_a_recommend_is_answered_while_the_store_is_away(
 
 
 def test_a_configuration_out_of_range_is_refused_by_name() -> None:
-    for name, value in (
-        ("write_calls", 0),
-        ("drain_seconds", -1.0),
-        ("slow_seconds", float("nan")),
-        ("log_level", "x"),
-    ):
+    cases: dict[str, Any] = {"write_calls": 0, "drain_seconds": -1.0, "slow_seconds": float("nan"), "log_level": "x"}
+    for name, value in cases.items():
+        wrong: dict[str, Any] = {name: value}
         with pytest.raises(ValueError, match=name):
-            GatewayConfig(RecommendConfig(gateway_id="g"), **{name: value})
+            GatewayConfig(RecommendConfig(gateway_id="g"), **wrong)
