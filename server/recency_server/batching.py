@@ -115,8 +115,9 @@ def fill(model: str, rows: list[Row], own_counts: int) -> dict[str, Input]:
         named_BE[b, : len(row.ids)] = row.ids
         own = min(len(user.own_ids), widest)
         if own and row.with_counts:
-            own_ids_BK[b, :own] = user.own_ids[:own]
-            own_counts_BK[b, :own] = user.own_counts[:own]
+            # Of more than are sent, those that the user took up last.
+            own_ids_BK[b, :own] = user.own_ids[-own:]
+            own_counts_BK[b, :own] = user.own_counts[-own:]
         if row.steer_D is not None:
             steer_BD[b] = row.steer_D
     ages_BL = ages_seconds(times_BL, as_of_B)
@@ -213,9 +214,14 @@ class Lane:
         self._pump()
 
     def _take(self) -> list[Waiting]:
-        """The next batch: those of one release that still wait, in order of arrival."""
+        """The next batch: those of one release that still wait, in order of arrival.
+
+        While another call may go beside this one, it is left its share: two batches keep two instances of the model busy.
+        """
+        config = self._config
+        most = config.max_rows if self._in_flight + 1 >= config.in_flight else min(config.send_at, config.max_rows)
         batch: list[Waiting] = []
-        while self._waiting and len(batch) < self._config.max_rows:
+        while self._waiting and len(batch) < most:
             waiting = self._waiting[0]
             if batch and waiting.row.release is not batch[0].row.release:
                 break

@@ -27,7 +27,8 @@ ItemsListener = Callable[[Sequence[StoredItem]], None]
 
 @dataclass(frozen=True, slots=True)
 class FollowConfig:
-    """poll_seconds   between two looks at the store when nobody waits
+    """poll_seconds   between two looks at the store after something had changed, when nobody waits
+    idle_seconds   the same, when nothing has changed for a while: requests look for themselves
     chunk          changes applied at once, so that the event loop is not held for long
     page           items read at once when the catalogue is opened
     log_window     without a release, trends start from this many of the newest changes
@@ -35,6 +36,7 @@ class FollowConfig:
     """
 
     poll_seconds: float = 0.02
+    idle_seconds: float = 0.2
     chunk: int = 512
     page: int = 2_000
     log_window: int = 100_000
@@ -84,14 +86,17 @@ class Follower:
 
     async def run(self) -> None:
         """Follows until cancelled."""
+        pause = self._config.poll_seconds
         while True:
+            before = self.applied
             try:
                 while self._store.last_sequence() > self.applied:
                     await self._poll()
                 self.synced_micros = self._clock()
             except StoreError:
                 await asyncio.sleep(self._config.retry_seconds)
-            await self._pause()
+            pause = self._config.poll_seconds if self.applied > before else min(2 * pause, self._config.idle_seconds)
+            await self._pause(pause)
 
     def nudge(self) -> None:
         """Looks at the store now: something was just written."""
@@ -166,9 +171,9 @@ class Follower:
             if target <= self.applied and not done.done():
                 done.set_result(None)
 
-    async def _pause(self) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._config.poll_seconds):
+            async with asyncio.timeout(seconds):
                 await self._nudged.wait()
         except TimeoutError:
             pass

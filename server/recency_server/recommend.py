@@ -13,6 +13,9 @@ from recency_server.reading import User, leaves_out_seen, read_user
 from recency_server.release import Release
 from recency_store.errors import StoreError
 
+# The follower notes that it has everything this often at the least; less is not measured.
+_SYNC_MICROS = 1_000_000
+
 
 async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
     """The slate for one request. StaleRefused where a strict one cannot be as fresh as it asks for; TooLate where the
@@ -94,7 +97,7 @@ def _too_stale(query: Query, freshness: Freshness, parts: Parts) -> tuple[str, .
         stale.append("stale: no model took part")
     elif now - freshness.release_micros > limit:
         stale.append(f"stale: the release is {(now - freshness.release_micros) / 1e6:.0f} s old")
-    if now - parts.follower.synced_micros > limit:
+    if now - parts.follower.synced_micros > max(limit, _SYNC_MICROS):
         stale.append(
             f"stale: the catalogue was last known whole {(now - parts.follower.synced_micros) / 1e6:.1f} s ago"
         )
