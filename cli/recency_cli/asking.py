@@ -113,7 +113,8 @@ class gateway:
         self._client.close()
         if isinstance(error, Unavailable):
             raise Unreachable(
-                f"the gateway at {self.address} does not answer ({error}); start it with recency up, or name it with --address"
+                f"the gateway at {self.address} does not answer ({error}); "
+                "start it with recency up, or name it with --address"
             ) from error
 
 

@@ -135,10 +135,10 @@ def _split(settings: Settings, movielens: bool, path: Path | None, max_cases: in
     if not movielens:
         with opened_store(settings) as store:
             return leave_one_out(store, max_cases=max_cases)
-    from recency_cli.exporting import MOVIELENS
+    from recency_cli.exporting import movielens_folder
     from recency_export.movielens import import_movielens
     from recency_store.memory import MemoryStore
 
     source = MemoryStore()
-    import_movielens(source, path or MOVIELENS, now_micros(), shift_to=None)
+    import_movielens(source, path or movielens_folder(), now_micros(), shift_to=None)
     return leave_one_out(source, max_cases=max_cases)

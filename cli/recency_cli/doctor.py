@@ -135,17 +135,18 @@ def _weights(settings: Settings) -> str:
 
 
 def _movielens() -> Finding:
-    from recency_cli.exporting import MOVIELENS
+    from recency_cli.exporting import movielens_folder
 
-    missing = [name for name in ("inter", "item", "user") if not (MOVIELENS / f"ml-100k.{name}").is_file()]
+    folder = movielens_folder()
+    missing = [name for name in ("inter", "item", "user") if not (folder / f"ml-100k.{name}").is_file()]
     if missing:
         return Finding(
             "MovieLens 100K",
             False,
-            f"{MOVIELENS} lacks {', '.join(missing)}",
+            f"{folder} lacks {', '.join(missing)}",
             "make setup (only demo and benches need it)",
         )
-    return Finding("MovieLens 100K", True, str(MOVIELENS))
+    return Finding("MovieLens 100K", True, str(folder))
 
 
 def _disk(data: Path) -> Finding:

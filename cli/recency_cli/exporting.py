@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,15 +16,20 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Train and publish releases.")
 
-# Where `make setup` puts it, from the project's root.
-MOVIELENS = Path(".cache/ml-100k")
+_CACHED = Path(".cache/ml-100k")
+
+
+def movielens_folder() -> Path:
+    """Where `make setup` put MovieLens: below the folder that we are in, or beside the environment that we run in."""
+    beside = Path(sys.prefix).parent / _CACHED
+    return beside if beside.is_dir() and not _CACHED.is_dir() else _CACHED
 
 
 @app.command("bootstrap", epilog="Example: recency export bootstrap --movielens")
 def bootstrap(
     context: typer.Context,
     movielens: Annotated[bool, typer.Option("--movielens", help="Import MovieLens 100K first.")] = False,
-    path: Annotated[Path | None, typer.Option(help=f"MovieLens' folder (default: {MOVIELENS}).")] = None,
+    path: Annotated[Path | None, typer.Option(help="MovieLens' folder (default: where `make setup` put it).")] = None,
     shift: Annotated[
         bool, typer.Option(help="Move MovieLens' times so that its newest rating is now, or keep them as they are.")
     ] = True,
@@ -59,7 +65,7 @@ def bootstrap_with_bars(
     with opened_store(settings) as store, bars(shown=shown) as progress:
         if movielens:
             now = now_micros()
-            import_movielens(store, path or MOVIELENS, now, now if shift else None, progress)
+            import_movielens(store, path or movielens_folder(), now, now if shift else None, progress)
         if store.count_items() == 0:
             raise NotReady(
                 "the store holds no items, so there is nothing to learn; "

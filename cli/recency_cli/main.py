@@ -14,7 +14,7 @@ import typer
 from recency_cli.context import Options
 
 # Groups with commands of their own below them; and modules that add single commands to the top.
-GROUPS = ("config", "import", "export", "release")
+GROUPS = ("config", "import", "export", "release", "bench")
 MODULES = {"config": "show", "import": "importing", "export": "exporting", "release": "releases", "bench": "bench"}
 SINGLE = ("demo", "up", "serving", "asking", "doctor")
 
