@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,6 +68,7 @@ def demo(
 
 async def _served(settings: Settings, screen: Console) -> dict[str, Any]:
     from recency_bench.freshness import freshness
+    from recency_cli.bench_tables import freshness_tables
     from recency_cli.stack import running_stack, wait_until_serving
     from recency_cli.up import options_of
 
@@ -83,10 +83,9 @@ async def _served(settings: Settings, screen: Console) -> dict[str, Any]:
         facts = await asyncio.to_thread(_told, settings, addresses, screen)
         screen.rule("[bold]6 · How fresh: recency bench freshness", align="left")
         measured = await freshness(addresses.gateway, rounds=ROUNDS, scratch=settings.data)
-        screen.print(_freshness_table(measured.rows))
-        for name, count in measured.never.items():
-            screen.print(f"{name}: {count} of {measured.rounds} rounds gave up", style="yellow")
-    return {**facts, "freshness": {name: asdict(row) for name, row in measured.rows.items()}}
+        for table in freshness_tables(measured):
+            screen.print(table)
+    return {**facts, "freshness": measured.to_dict()}
 
 
 def _told(settings: Settings, addresses: Addresses, screen: Console) -> dict[str, Any]:
@@ -203,14 +202,3 @@ def _act_film(
             f"[bold]place {rank:,}[/] of {len(catalogue):,}"
         )
     return {"seconds": seconds, "place": place, "ranks": ranks, "right": right.user_id, "other": other.user_id}
-
-
-def _freshness_table(rows: dict[str, Any]) -> Any:
-    from recency_cli.screen import table
-
-    cells = [
-        (name, row.count, f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", f"{row.max_ms:.1f}") for name, row in rows.items()
-    ]
-    return table(
-        "", ("", "rounds", "p50 ms", "p99 ms", "max ms"), cells, right=("rounds", "p50 ms", "p99 ms", "max ms")
-    )
