@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -33,6 +32,13 @@ BOOKS = {
     for k, kind in enumerate(KINDS)
 }
 BOOK_IDS = tuple(BOOKS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test here comes first waits for the shop: a training, an export and a Triton."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(400))
 
 
 def now() -> int:
@@ -74,7 +80,7 @@ class Shop:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(tmp_path_factory: pytest.TempPathFactory, triton_environment: Path | None) -> Iterator[Shop]:
     """The shop, its first release, and a Triton that has it loaded."""
     folder = tmp_path_factory.mktemp("shop")
     store = open_sqlite(folder / "store.db")
@@ -89,8 +95,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         told.append(running)
         ready.set()
 
-    environment = os.environ.get("RECENCY_TRITON_ENVIRONMENT")
-    config = TritonConfig(folder, Path(environment) if environment else None, grpc_port=0, http_port=0, metrics_port=0)
+    config = TritonConfig(folder, triton_environment, grpc_port=0, http_port=0, metrics_port=0)
     thread = threading.Thread(
         target=run_triton, args=(config, store, folder / "releases", stop, tell, now), name="triton"
     )
