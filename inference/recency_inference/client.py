@@ -43,8 +43,8 @@ class Inference:
     async def infer(
         self, model: str, version: int, inputs: Mapping[str, Input], outputs: Sequence[str], timeout_seconds: float
     ) -> Outputs:
-        """Runs one version of a model. The arrays that come back are read-only views. Raises of errors.py: Unavailable,
-        Overloaded, TooLate, NotLoaded, BadRequest, ModelFailed."""
+        """Runs one version of a model; the outputs come back by name, as read-only views. Raises of errors.py:
+        Unavailable, Overloaded, TooLate, NotLoaded, BadRequest, ModelFailed."""
         try:
             return decode_response(
                 await self._infer(encode_request(model, version, inputs, outputs), timeout=timeout_seconds)
