@@ -12,9 +12,10 @@ from recency_features.history import MICROS_PER_SECOND, Interaction, own_counts
 from recency_features.overlay import HIDDEN
 from recency_features.spec import K_BUCKETS, RECOMMENDER, SCORER
 from recency_inference.client import Inference, Input, RawTensor
-from recency_server.batching import BatchConfig, Row, fill
+from recency_server.batching import BatchConfig
 from recency_server.errors import ReleaseRefused
 from recency_server.release import Release
+from recency_server.stacking import Row, fill
 from recency_server.users import Behaviour, make_rows
 
 # Cases in one call.

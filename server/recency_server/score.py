@@ -13,7 +13,7 @@ import numpy.typing as npt
 from recency.v1 import recommendation_pb2
 from recency_features.spec import RECOMMENDER, SCORER
 from recency_inference.client import Inference
-from recency_server.batching import BatchConfig, Lane, Row
+from recency_server.batching import BatchConfig, Lane
 from recency_server.candidates import Aim
 from recency_server.counters import Counters
 from recency_server.errors import Overloaded, TooLate, Unavailable
@@ -21,6 +21,7 @@ from recency_server.fallback import TrendOrder
 from recency_server.query import Query
 from recency_server.reading import User
 from recency_server.release import Release
+from recency_server.stacking import Row
 
 # The recommender's places: at least so many, and room for what policy drops.
 _LEAST_K = 100

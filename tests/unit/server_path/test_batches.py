@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from recency.v1 import event_pb2
 from recency_features.history import Interaction, history_arrays, own_counts, pad_ids, stack_histories
 from recency_features.spec import BATCH_BUCKETS, INPUTS, PAD, RECOMMENDER, SCORER, bucket
-from recency_server.batching import BatchConfig, Lane, Row, fill
+from recency_server.batching import BatchConfig, Lane
 from recency_server.counters import Counters
 from recency_server.errors import Overloaded, TooLate
 from recency_server.release import Release
 from recency_server.release_files import read_release
+from recency_server.stacking import Row, fill
 from recency_server.users import Behaviour, make_rows
 from recency_store.records import ReleaseRecord, ReleaseState
 
