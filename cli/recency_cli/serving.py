@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -119,7 +120,9 @@ def _announce(as_json: bool, facts: dict[str, Any], name: str) -> None:
 
 def _on_stdin_closed(then: Callable[[], object]) -> None:
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Unbuffered: an interpreter that ends while a thread is inside the buffer's lock aborts.
+        while os.read(sys.stdin.fileno(), 4_096):
+            pass
         then()
 
     threading.Thread(target=wait, daemon=True).start()
