@@ -145,6 +145,11 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None, folder
     return Settings(settings, file)
 
 
+def debugging() -> bool:
+    """Whether RECENCY_DEBUG asks for stack traces and everybody's warnings."""
+    return bool(os.environ.get("RECENCY_DEBUG"))
+
+
 def _config_class(section: str) -> type:
     module, name = SECTIONS[section]
     found = getattr(importlib.import_module(module), name)

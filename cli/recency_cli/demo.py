@@ -91,7 +91,7 @@ async def _served(settings: Settings, screen: Console) -> dict[str, Any]:
 def _told(settings: Settings, addresses: Addresses, screen: Console) -> dict[str, Any]:
     """The acts with a client of the running gateway."""
     from recency import Recency
-    from recency_cli.story import fullest_of, viewers
+    from recency_cli.story import fullest_of, latest, viewers
 
     with opened_store(settings) as store:
         films = {stored.item_id: stored.item() for stored in store.list_items(10_000)}
@@ -102,7 +102,8 @@ def _told(settings: Settings, addresses: Addresses, screen: Console) -> dict[str
             client.delete_items([FILM_ID])
             del films[FILM_ID]
         right, other = fullest_of(known, RIGHT_GENRE, films), fullest_of(known, OTHER_GENRE, films)
-        clicks = _act_clicks(client, other, films, popularity, screen)
+        # Somebody else clicks, so that the film's two judges are as the data has them.
+        clicks = _act_clicks(client, latest(known, but=(right, other)), films, popularity, screen)
         film = _act_film(client, right, other, films, screen)
     return {"clicks": clicks, "film": film}
 

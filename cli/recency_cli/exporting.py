@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +64,7 @@ def bootstrap_with_bars(
     from recency_export.pipeline import bootstrap as run
 
     config = settings.export()
+    _quieten()
     with opened_store(settings) as store, bars(shown=shown) as progress:
         if movielens:
             now = now_micros()
@@ -72,3 +75,14 @@ def bootstrap_with_bars(
                 "import some first (recency import items FILE), or try recency export bootstrap --movielens"
             )
         return run(store, settings.releases, config, progress, now_micros)
+
+
+def _quieten() -> None:
+    """The ONNX exporter and the model loader tell developers what they do; between progress bars that is noise."""
+    from recency_cli.config import debugging
+
+    if debugging():
+        return
+    warnings.filterwarnings("ignore", category=UserWarning)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -23,8 +23,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the whole file an
 
 @app.command("items", epilog="Example: recency import items products.csv --map sku=item_id --map name=title")
 def items(context: typer.Context, file: File, map: Map = None, dry_run: DryRun = False, json: Json = False) -> None:
-    """Import items. Columns: [bold]item_id[/], title, text, categories (a|b), provider, maturity (0..100),
-    available_from, available_until; every further column becomes an attribute. An item that is there is replaced."""
+    """Import items. Columns: [bold]item_id[/], title, text, categories (a|b), provider, available_from, available_until;
+    every further column becomes an attribute. An item that is there already is replaced."""
     _run(context, "items", file, map, dry_run, json)
 
 

@@ -4,7 +4,6 @@ quick and the gateway never loads torch."""
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -56,8 +55,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if os.environ.get("RECENCY_DEBUG"):
-            raise
+        from recency_cli.config import debugging
         from recency_cli.outcome import report
+
+        if debugging():
+            raise
 
         sys.exit(report(error, as_json="--json" in sys.argv))

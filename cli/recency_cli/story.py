@@ -26,6 +26,7 @@ class Viewer:
     user_id: str
     recent: tuple[str, ...]
     liked: tuple[str, ...]
+    newest_micros: int = 0
 
 
 def viewers(store: Store, user_ids: Iterable[str]) -> list[Viewer]:
@@ -36,7 +37,7 @@ def viewers(store: Store, user_ids: Iterable[str]) -> list[Viewer]:
         if len(events) < LEAST_EVENTS:
             continue
         liked = tuple(e.item_id for e in events if e.value is not None and e.value >= LIKED)
-        found.append(Viewer(user_id, tuple(e.item_id for e in events[-RECENT:]), liked))
+        found.append(Viewer(user_id, tuple(e.item_id for e in events[-RECENT:]), liked, events[-1].time_micros))
     return found
 
 
@@ -47,8 +48,13 @@ def share(viewer: Viewer, genre: str, films: Mapping[str, item_pb2.Item]) -> flo
 
 
 def fullest_of(viewers: Sequence[Viewer], genre: str, films: Mapping[str, item_pb2.Item]) -> Viewer:
-    """Whose newest events hold most of a genre; the lowest id among equals."""
+    """Whose newest events hold most of a genre; the last id among equals."""
     return max(viewers, key=lambda viewer: (share(viewer, genre, films), viewer.user_id))
+
+
+def latest(viewers: Sequence[Viewer], but: Sequence[Viewer] = ()) -> Viewer:
+    """Who was active last, apart from some; the last id among equals."""
+    return max((viewer for viewer in viewers if viewer not in but), key=lambda v: (v.newest_micros, v.user_id))
 
 
 def genre_to_click(slate: Sequence[str], films: Mapping[str, item_pb2.Item], genres: Sequence[str]) -> str:
