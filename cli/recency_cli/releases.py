@@ -32,13 +32,13 @@ def list_releases(context: typer.Context, json: Json = False) -> None:
     rows = []
     for record in records:
         facts = _facts(record)
-        ndcg = facts["metrics"].get("ndcg_at_10")
+        ndcg = facts["metrics"].get("validation_ndcg_at_10")
         rows.append(
             (record.release, record.state.value, facts["created"], facts["items"], facts["events"],
              f"{ndcg:.4f}" if ndcg is not None else "", record.reason)
         )  # fmt: skip
-    columns = ("release", "state", "published", "items", "events", "NDCG@10", "reason")
-    console().print(table("", columns, rows, right=("release", "items", "events", "NDCG@10")))
+    columns = ("release", "state", "published", "items", "events", "NDCG@10 (validation)", "reason")
+    console().print(table("", columns, rows, right=("release", "items", "events", "NDCG@10 (validation)")))
 
 
 @app.command("show", epilog="Example: recency release show 1")
