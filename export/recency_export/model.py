@@ -95,12 +95,14 @@ class Layer(nn.Module):
         head = width // self._heads
         normed = self.norm(x_BLW)
         asking = normed[:, -1:] if last_only else normed
-        query = self.query(asking).unflatten(2, (self._heads, head)).transpose(1, 2)
-        keys, values = self.key_value(normed).split(width, dim=2)
-        keys = keys.unflatten(2, (self._heads, head)).permute(0, 2, 3, 1)
-        values = values.unflatten(2, (self._heads, head)).transpose(1, 2)
+        # The number of positions is asked for as -1: the exported graph must take any.
+        by_head = (x_BLW.shape[0], -1, self._heads, head)
+        query = self.query(asking).reshape(by_head).transpose(1, 2)
+        both = self.key_value(normed)
+        keys = both[:, :, :width].reshape(by_head).permute(0, 2, 3, 1)
+        values = both[:, :, width:].reshape(by_head).transpose(1, 2)
         weights = torch.softmax(query @ keys * head**-0.5 + bias_BHLL, dim=-1)
-        mixed = (self.dropout(weights) @ values).transpose(1, 2).flatten(2)
+        mixed = (self.dropout(weights) @ values).transpose(1, 2).reshape(x_BLW.shape[0], -1, width)
         x: Tensor = (x_BLW[:, -1:] if last_only else x_BLW) + self.dropout(self.out(mixed))
         branch: Tensor = self.dropout(self.narrow(F.relu(self.widen(self.norm_after(x)))))
         return x + branch

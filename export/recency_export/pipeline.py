@@ -24,7 +24,7 @@ from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord, ReleaseState
 
 # Raised whenever a stage computes something else from the same inputs, so that old receipts no longer match.
-STAGES_VERSION = 2
+STAGES_VERSION = 3
 
 
 @dataclass
@@ -166,19 +166,25 @@ def _reserve(work: Work, folder: Path) -> None:
     (folder / "number.json").write_text(json.dumps({"release": work.store.next_release()}), encoding="utf-8")
 
 
+def _model(work: Work) -> list[Any]:
+    config = work.config
+    return [config.model, config.seed, config.threads]
+
+
+# What a stage reads is everything it opens, not only what was last: an event may change the trends and no weight.
 STAGES = (
     Stage("text_encoder", _export_text_encoder, (), lambda work: [work.encoder_digest]),
     Stage("snapshot", _snapshot, ("text_encoder",), lambda work: _store_marks(work.store)),
     Stage("dataset", _dataset, ("snapshot",), lambda work: [work.config.holdout, work.config.seed]),
+    Stage("fine_tune", _fine_tune, ("snapshot", "dataset"), lambda work: [*_model(work), work.config.train]),
+    Stage("rank", _rank, ("snapshot", "dataset", "fine_tune"), lambda work: [*_model(work), work.config.ranker]),
     Stage(
-        "fine_tune",
-        _fine_tune,
-        ("snapshot", "dataset"),
-        lambda work: [work.config.model, work.config.train, work.config.seed, work.config.threads],
+        "onnx",
+        _export_onnx,
+        ("snapshot", "dataset", "fine_tune", "rank"),
+        lambda work: [*_model(work), work.config.ranker],
     ),
-    Stage("rank", _rank, ("fine_tune",), lambda work: [work.config.ranker]),
-    Stage("onnx", _export_onnx, ("rank",), lambda work: []),
-    Stage("evaluate", _evaluate, ("rank",), lambda work: []),
+    Stage("evaluate", _evaluate, ("dataset", "fine_tune", "rank"), lambda work: [work.config.ranker]),
     Stage("number", _reserve, ("onnx", "evaluate", "text_encoder"), lambda work: []),
 )
 

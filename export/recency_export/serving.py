@@ -12,6 +12,7 @@ R fresh items, T trend half-lives, D item vector width, F features, P history po
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -159,7 +160,7 @@ class Serving(nn.Module):
     def _decay(self, positions: int, usable_BP: Tensor) -> Tensor:
         """The weight of each position by the kind of co-occurrence, [B, P, KINDS]."""
         back_P = torch.arange(positions - 1, -1, -1)
-        return torch.stack([torch.exp2(back_P / -half) for half in _HALF_POSITIONS], dim=1) * usable_BP.unsqueeze(2)
+        return torch.stack([_fading(back_P, half) for half in _HALF_POSITIONS], dim=1) * usable_BP.unsqueeze(2)
 
     def _together(self, user: User, ids_BC: Tensor, known_BC: Tensor) -> Tensor:
         """Co-occurrence with the newest history, by kind, and with its last position alone: [B, C, 2 · KINDS]."""
@@ -200,8 +201,13 @@ class Serving(nn.Module):
         """How lately the candidate itself was in the history, [B, C]."""
         ids_BP = user.history_ids[:, -self._window :]
         back_P = torch.arange(ids_BP.shape[1] - 1, -1, -1)
-        fading_P = torch.exp2(back_P / -_HALF_POSITIONS[0])
+        fading_P = _fading(back_P, _HALF_POSITIONS[0])
         return ((ids_BP.unsqueeze(2) == ids_BC.unsqueeze(1)) * fading_P.unsqueeze(1)).sum(1)
+
+
+def _fading(back_P: Tensor, half: float) -> Tensor:
+    """1 at the newest position, half as much every `half` positions back."""
+    return torch.exp(back_P * (-math.log(2.0) / half))
 
 
 def _table(array: npt.NDArray[np.float32] | npt.NDArray[np.int32] | None) -> nn.Parameter | None:
@@ -235,9 +241,9 @@ class Recommender(nn.Module):
             F.embedding(ids_Bk, overlay.item_bias.unsqueeze(1))[..., 0],
             F.embedding(ids_Bk, log_trend_NT),
         )
-        final_Bk = torch.where(torch.isneginf(found_Bk), -torch.inf, final_Bk)
+        final_Bk = torch.where(found_Bk == -torch.inf, -torch.inf, final_Bk)
         logits_Bk, order_Bk = torch.topk(final_Bk, k_places.shape[0], dim=1)
-        placed_Bk = torch.where(torch.isneginf(logits_Bk), -1, ids_Bk.gather(1, order_Bk)).to(torch.int32)
+        placed_Bk = torch.where(logits_Bk == -torch.inf, -1, ids_Bk.gather(1, order_Bk)).to(torch.int32)
         return placed_Bk, logits_Bk, u_BD
 
 

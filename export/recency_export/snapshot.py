@@ -20,6 +20,8 @@ from recency_store.protocol import Store
 from recency_store.records import StoredItem
 
 _PAGE = 1_000
+# The row of an empty catalogue: a matrix without rows is not to be had, and no item can have the empty id.
+_NOTHING = StoredItem("", 0, b"", b"", "", None, False, 0, 0)
 # Texts → raw text vectors, float32 [n, text_dim].
 Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
@@ -57,7 +59,7 @@ def take_snapshot(
     store: Store, through: int, encoder_digest: str, text_dim: int, encode: Encode, advance: Callable[[int, int], None]
 ) -> Snapshot:
     """Reads items (as they are now) and events up to the sequence `through`."""
-    items = _read_items(store)
+    items = _read_items(store) or [_NOTHING]
     vectors = _text_vectors(store, items, encoder_digest, text_dim, encode, advance)
     item_number = {item.item_id: number for number, item in enumerate(items)}
     user_number: dict[str, int] = {}

@@ -7,6 +7,8 @@ and `k`, which torch knows only as a tensor's length, becomes an input of its ow
 from __future__ import annotations
 
 import os
+import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,30 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from recency_export.serving import Overlay, Recommender, Scorer, Serving, User
+from recency_export.serving import TRENDS, Overlay, Recommender, Scorer, Serving, User
 from recency_features.spec import INPUTS, OUTPUTS, RECOMMENDER, SCORER, USER_FEATURE_DIM
 
 ITEMS_BIN = "items.bin"
 # Parameters that lie in the shared file, in its order; the rest is small and stays in each graph.
-_SHARED = ("items", "pairs", "neighbour_ids", "neighbour_weights", "log_count")
+_SHARED = ("items", "pairs", "neighbour_ids", "neighbour_weights")
 _ALIGNMENT = 4096
-_USER = [t.name for t in INPUTS[SCORER][:8]]
-_OVERLAY = ["item_bias", "item_trend", "fresh_vectors"]
+_OPSET = 18
+# Letters of the dimensions' legend that a request decides.
+_DYNAMIC = frozenset(("B", "L", "E", "C", "K", "R", "N+R", "k"))
+_PLACES = "k_places"
+
+
+class _Flat(torch.nn.Module):
+    """A model that takes its inputs one by one, as a graph does."""
+
+    def __init__(self, model: Recommender | Scorer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        """The user's tensors, ids, the overlay's tensors, and whatever follows."""
+        user, ids, overlay = len(User._fields), len(User._fields) + 1, len(User._fields) + 1 + len(Overlay._fields)
+        return self.model(User(*inputs[:user]), inputs[user], Overlay(*inputs[ids:overlay]), *inputs[overlay:])
 
 
 def export_graphs(serving: Serving, target: Path) -> None:
@@ -32,23 +49,10 @@ def export_graphs(serving: Serving, target: Path) -> None:
     serving.eval()
     offsets = _write_shared(serving, target / ITEMS_BIN)
     user, overlay = _example(serving)
-    dims = _dynamic(serving)
-    excluded = torch.tensor([[0, -1, -1], [-1, -1, -1]], dtype=torch.int32)
-    recommender = _export(
-        Recommender(serving),
-        (user, excluded, overlay, torch.zeros(5)),
-        (dims["user"], {0: dims["B"], 1: dims["E"]}, dims["overlay"], {0: dims["k"]}),
-        [*_USER, "exclude_ids", *_OVERLAY, "k_places"],
-        [t.name for t in OUTPUTS[RECOMMENDER]],
-    )
+    ids = torch.tensor([[0, -1, -1], [-1, -1, -1]], dtype=torch.int32)
+    recommender = _export(Recommender(serving), RECOMMENDER, (*user, ids, *overlay, torch.zeros(5)))
     _make_k_an_input(recommender)
-    scorer = _export(
-        Scorer(serving),
-        (user, torch.tensor([[0, 1, -1, 0], [0, -1, -1, -1]], dtype=torch.int32), overlay),
-        (dims["user"], {0: dims["B"], 1: dims["C"]}, dims["overlay"]),
-        [*_USER, "candidate_ids", *_OVERLAY],
-        ["logits"],
-    )
+    scorer = _export(Scorer(serving), SCORER, (*user, ids, *overlay))
     for name, model in ((RECOMMENDER, recommender), (SCORER, scorer)):
         _share(model, offsets)
         folder = target / name
@@ -58,7 +62,7 @@ def export_graphs(serving: Serving, target: Path) -> None:
 
 
 def _example(serving: Serving) -> tuple[User, Overlay]:
-    """Inputs to trace with; every dimension that may vary has a size of its own."""
+    """Inputs to trace with; what may vary has a size that no other dimension has."""
     count, dim = serving.items.shape
     user = User(
         history_ids=torch.tensor([[-1] * 4 + [0, 0], [-1] * 6], dtype=torch.int32),
@@ -71,40 +75,32 @@ def _example(serving: Serving) -> tuple[User, Overlay]:
         own_counts=torch.zeros(2, 7),
     )
     fresh = 8
-    overlay = Overlay(torch.zeros(count + fresh), torch.zeros(count + fresh, 3), torch.zeros(fresh, dim))
+    overlay = Overlay(torch.zeros(count + fresh), torch.zeros(count + fresh, TRENDS), torch.zeros(fresh, dim))
     return user, overlay
 
 
-def _dynamic(serving: Serving) -> dict[str, Any]:
-    b, length, own = (torch.export.Dim.DYNAMIC,) * 3
-    dynamic = torch.export.Dim.DYNAMIC
-    user = (
-        {0: b, 1: length},
-        {0: b, 1: length},
-        {0: b, 1: length},
-        {0: b},
-        {0: b},
-        {0: b},
-        {0: b, 1: own},
-        {0: b, 1: own},
-    )
-    return {
-        "user": User(*user),  # type: ignore[arg-type]
-        "overlay": Overlay({0: dynamic}, {0: dynamic}, {0: dynamic}),  # type: ignore[arg-type]
-        "B": b,
-        "E": dynamic,
-        "C": dynamic,
-        "k": dynamic,
-    }
-
-
-def _export(module: torch.nn.Module, args: Any, shapes: Any, inputs: list[str], outputs: list[str]) -> onnx.ModelProto:
-    program = torch.onnx.export(
-        module, args, dynamo=True, input_names=inputs, output_names=outputs, dynamic_shapes=shapes, verbose=False
-    )
-    assert program is not None
-    model: onnx.ModelProto = program.model_proto
-    return model
+def _export(model: Recommender | Scorer, name: str, example: tuple[torch.Tensor, ...]) -> onnx.ModelProto:
+    """By torch's tracing exporter: the same graph as the newer one's in a twentieth of its time (docs/decisions/0021)."""
+    inputs = [tensor for tensor in INPUTS[name] if tensor.name != "k"]
+    shapes = {tensor.name: tensor.dims for tensor in (*inputs, *OUTPUTS[name])} | {_PLACES: ("k",)}
+    names = [tensor.name for tensor in inputs] + ([_PLACES] if name == RECOMMENDER else [])
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        # It is called old, and it notes each size that it takes for fixed: the parity check is what tells.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Flat(model).eval(),
+            example,
+            f"{folder}/model.onnx",
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=names,
+            output_names=[tensor.name for tensor in OUTPUTS[name]],
+            dynamic_axes={
+                tensor: {axis: letter for axis, letter in enumerate(dims) if letter in _DYNAMIC}
+                for tensor, dims in shapes.items()
+            },
+        )
+        return onnx.load_model(f"{folder}/model.onnx")
 
 
 def _write_shared(serving: Serving, path: Path) -> dict[str, tuple[int, int]]:
@@ -125,7 +121,7 @@ def _write_shared(serving: Serving, path: Path) -> dict[str, tuple[int, int]]:
 def _share(model: onnx.ModelProto, offsets: dict[str, tuple[int, int]]) -> None:
     """Points the large initialisers into the shared file."""
     for initializer in model.graph.initializer:
-        name = initializer.name.removeprefix("serving.")
+        name = initializer.name.removeprefix("model.serving.")
         if name in offsets:
             offset, length = offsets[name]
             initializer.ClearField("raw_data")
@@ -138,13 +134,13 @@ def _share(model: onnx.ModelProto, offsets: dict[str, tuple[int, int]]) -> None:
 def _make_k_an_input(model: onnx.ModelProto) -> None:
     """k (int64 [1]) replaces the tensor whose length it was. More than there are items: the rest is -1 and -inf."""
     graph = model.graph
-    kept = [value for value in graph.input if value.name != "k_places"]
+    kept = [value for value in graph.input if value.name != _PLACES]
     del graph.input[:]
     graph.input.extend([*kept, helper.make_tensor_value_info("k", TensorProto.INT64, [1])])
     before = [
         helper.make_node("Shape", ["item_bias"], ["k_items"]),
         helper.make_node("Min", ["k", "k_items"], ["k_found"]),
-        helper.make_node("ConstantOfShape", ["k_found"], ["k_places"]),
+        helper.make_node("ConstantOfShape", ["k_found"], [_PLACES]),
     ]
     graph.initializer.extend(
         [
@@ -171,10 +167,6 @@ def _make_k_an_input(model: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
     # Shapes that the exporter noted speak of the length that k was.
     del graph.value_info[:]
-    for value in graph.output:
-        if value.name in ("item_ids", "logits"):
-            value.type.tensor_type.shape.dim[1].Clear()
-            value.type.tensor_type.shape.dim[1].dim_param = "k"
 
 
 def shared_matrix(path: Path, items: int, dim: int) -> npt.NDArray[np.float32]:
