@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from recency_cli.stack import Addresses
     from recency_cli.story import Viewer
 
-FILM_ID = "demo-the-house-below-the-ice"
-FILM_TITLE = "The House Below the Ice"
+FILM_ID = "demo-the-dragon-who-lost-his-song"
+FILM_TITLE = "The Dragon Who Lost His Song"
 FILM_TEXT = (
-    "A terrifying horror film: something old wakes under an Antarctic station in winter and hunts the crew one by one, "
-    "with monsters, blood, screams and a haunted house of ice."
+    "An animated musical for the whole family: a shy little dragon and a princess sing their way home through an "
+    "enchanted forest."
 )
-FILM_GENRES = ("Horror", "Thriller")
-FILM_QUERY = "scary monster hunting a crew in the antarctic ice"
-RIGHT_GENRE, OTHER_GENRE = "Horror", "Children's"
+FILM_GENRES = ("Animation", "Children's", "Musical")
+FILM_QUERY = "a little dragon who sings, for the children"
+RIGHT_GENRE, OTHER_GENRE = "Children's", "Horror"
 CLICK_GENRES = ("Western", "Musical", "War", "Sci-Fi", "Animation")
 PAGE = 10
 ROUNDS = 30
