@@ -35,6 +35,7 @@ class Dataset:
     """Events of known items that stand in a history or mark an item as seen, by user and then by (time, log order).
 
     item, type, time_micros   a value an event
+    user_numbers              int32 [users]: the snapshot's numbers of the users who have such events, ascending
     offsets                   int64 [users + 1]: user u's events are offsets[u]:offsets[u+1]
     train_end                 int64 [users]: the retrieval model sees the user's events before this one
     repeat_share              of the positive events, how many were of an item that the user had consumed before
@@ -44,6 +45,7 @@ class Dataset:
     item: npt.NDArray[np.int32]
     type: npt.NDArray[np.int32]
     time_micros: npt.NDArray[np.int64]
+    user_numbers: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     train_end: npt.NDArray[np.int64]
     repeat_share: float
@@ -110,7 +112,7 @@ def build_dataset(snapshot: Snapshot, settings: HoldoutSettings, seed: int) -> D
     # lexsort is stable, so events of one time stay in the order of the log.
     rows = rows[np.lexsort((snapshot.time_micros[rows], snapshot.user[rows]))]
     user = snapshot.user[rows]
-    _, starts = np.unique(user, return_index=True)
+    numbers, starts = np.unique(user, return_index=True)
     offsets = np.append(starts, len(rows)).astype(np.int64)
     item, kind = snapshot.item[rows], snapshot.type[rows]
     return Dataset(
@@ -118,6 +120,7 @@ def build_dataset(snapshot: Snapshot, settings: HoldoutSettings, seed: int) -> D
         item=item,
         type=kind,
         time_micros=snapshot.time_micros[rows],
+        user_numbers=numbers,
         offsets=offsets,
         train_end=_train_end(offsets, settings, seed),
         repeat_share=_repeat_share(user, item, kind),
@@ -294,6 +297,7 @@ def write_dataset(path: Path, data: Dataset) -> None:
         item=data.item,
         type=data.type,
         time_micros=data.time_micros,
+        user_numbers=data.user_numbers,
         offsets=data.offsets,
         train_end=data.train_end,
         repeat_share=np.float64(data.repeat_share),
@@ -308,6 +312,7 @@ def read_dataset(path: Path) -> Dataset:
             item=saved["item"],
             type=saved["type"],
             time_micros=saved["time_micros"],
+            user_numbers=saved["user_numbers"],
             offsets=saved["offsets"],
             train_end=saved["train_end"],
             repeat_share=float(saved["repeat_share"]),

@@ -24,7 +24,7 @@ from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord, ReleaseState
 
 # Raised whenever a stage computes something else from the same inputs, so that old receipts no longer match.
-STAGES_VERSION = 3
+STAGES_VERSION = 4
 
 
 @dataclass

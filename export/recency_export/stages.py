@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from recency_export.calibration import calibrate, calibration_error, query_scale, sampled_observations
@@ -16,6 +17,7 @@ from recency_export.cooccurrence import count_together, positive_sequences
 from recency_export.dataset import Dataset, read_dataset, whole_cases
 from recency_export.evaluate import rank_metrics
 from recency_export.golden_cases import golden_cases
+from recency_export.impressions import LEAST_TAKEN, shown_observations
 from recency_export.model import (
     Retrieval,
     item_matrix,
@@ -60,7 +62,7 @@ def run_rank(config: BootstrapConfig, workspace: Path, folder: Path, advance: Ad
         folder / "ranker.npz",
         **{name: tensor.numpy() for name, tensor in sorted(_fitted(serving).items())},  # type: ignore[arg-type]
     )
-    calibration, metrics = _judge(fit)
+    calibration, metrics = _judge(fit, *shown_observations(serving, data, snapshot, config.model.history_length))
     _write(
         folder / "fit.json",
         {
@@ -71,10 +73,14 @@ def run_rank(config: BootstrapConfig, workspace: Path, folder: Path, advance: Ad
     )
 
 
-def _judge(fit: Fit | None) -> tuple[Calibration, dict[str, float]]:
-    """The calibration, and how the fitted parts do on users whom they were not fitted on."""
+def _judge(
+    fit: Fit | None, shown_logits: npt.NDArray[np.float32], taken: npt.NDArray[np.bool_]
+) -> tuple[Calibration, dict[str, float]]:
+    """The calibration (on impressions where enough were logged), and how the fitted parts do on users whom they were not
+    fitted on."""
+    shown_calibration = calibrate(shown_logits, taken, "impressions") if taken.sum() >= LEAST_TAKEN else None
     if fit is None:
-        return Calibration(), {}
+        return shown_calibration or Calibration(), {}
     whole, short = np.arange(fit.whole), np.arange(fit.whole, len(fit.cases))
     logits, positive = sampled_observations(fit.found, fit.held_logits)
     calibration = calibrate(logits, positive, "sampled")
@@ -85,7 +91,9 @@ def _judge(fit: Fit | None) -> tuple[Calibration, dict[str, float]]:
         "validation_calibration_error": calibration_error(calibration, logits, positive),
         "validation_cases": float(fit.whole),
     }
-    return calibration, metrics
+    if shown_calibration is not None:
+        metrics["impressions_calibration_error"] = calibration_error(shown_calibration, shown_logits, taken)
+    return shown_calibration or calibration, metrics
 
 
 def _query_scale(config: BootstrapConfig, serving: Serving, data: Dataset) -> float:

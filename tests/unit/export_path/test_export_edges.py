@@ -150,3 +150,19 @@ def test_repeats_are_counted_once_a_visit(share: float) -> None:
 
     snapshot = take_snapshot(store, store.last_sequence(), "d", 4, encode, lambda done, total: None)
     assert build_dataset(snapshot, HoldoutSettings(), 0).repeat_share == share
+
+
+def test_probabilities_are_calibrated_on_impressions_where_they_are_logged(run: Run) -> None:
+    store = shop(users=60)
+    impressions = []
+    for number, event in enumerate(list(store.scan_log())):
+        impression = make_event(
+            10_000 + number, event.user_id, "", event.time_micros - 1, event_pb2.EVENT_TYPE_IMPRESSION
+        )
+        impression.shown_item_ids.extend([event.item_id, *(f"item-{(number * 7 + n) % 200:03}" for n in range(9))])
+        impressions.append(impression)
+    store.append(impressions)
+    manifest = verify(run(store))
+    assert manifest.calibration.source == "impressions"
+    assert manifest.calibration.scale > 0
+    assert manifest.metrics["impressions_calibration_error"] < 0.2
