@@ -47,7 +47,8 @@ class SlateLog:
         """Writes until cancelled."""
         while True:
             await asyncio.sleep(self._config.wait_seconds)
-            while self._waiting:
+            # Only what waits now: what comes meanwhile gathers for the next transaction instead of making many small ones.
+            for _ in range(-(-len(self._waiting) // self._config.batch)):
                 await self.flush()
 
     async def close(self) -> None:

@@ -21,7 +21,7 @@ def put(connection: sqlite3.Connection, slates: Sequence[SlateRecord], keep: int
                 slate.time_micros,
                 slate.release,
                 json.dumps(slate.item_ids),
-                json.dumps(dict(slate.labels)),
+                json.dumps(dict(slate.labels)) if slate.labels else "{}",
                 slate.context_json,
             )
             for slate in slates
