@@ -86,12 +86,13 @@ class BootstrapConfig:
 
     workspace        a folder of the stages' own; a killed bootstrap goes on from it
     encoder_folder   a Hugging Face model folder; None looks for the installed all-MiniLM-L6-v2
-    threads          for torch and onnxruntime; the same number gives the same release
+    threads          for torch and onnxruntime; the same number gives the same release. On two cores that others use too, a
+                     second thread waits for its turn at every step: one is twice to thirty times as fast (docs/decisions/0023)
     """
 
     workspace: Path
     seed: int = 0
-    threads: int = 2
+    threads: int = 1
     encoder_folder: Path | None = None
     model: ModelSettings = field(default_factory=ModelSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
