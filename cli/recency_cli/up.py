@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recency_cli.context import Json, settings_of
+from recency_cli.context import Json, opened_store, settings_of
 
 if TYPE_CHECKING:
     from recency_cli.config import Settings
     from recency_cli.stack import Addresses
+
+
+# How the ids of MovieLens' events begin.
+MOVIELENS_EVENT = "ml100k-"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,16 +35,26 @@ def up(
     json: Json = False,
 ) -> None:
     """Run Triton and the gateway until Ctrl-C or SIGTERM ends both. One that dies is started again."""
-    from recency_cli.context import opened_store
-    from recency_cli.exporting import bootstrap_with_bars
-
     settings = settings_of(context)
-    with opened_store(settings) as store:
-        empty = store.count_items() == 0 and store.last_sequence() == 0
-        no_release = store.active_release() is None
-    if movielens and empty and no_release:
-        bootstrap_with_bars(settings, movielens=True, shown=not json)
+    _first_release(settings, movielens, json)
     asyncio.run(_until_stopped(settings, options_of(settings), free_ports, json))
+
+
+def _first_release(settings: Settings, movielens: bool, as_json: bool) -> None:
+    """Makes the first release where nothing is there yet, or goes on with one that was interrupted."""
+    from recency_cli.exporting import bootstrap_with_bars
+    from recency_cli.screen import console
+
+    with opened_store(settings) as store:
+        if store.active_release() is not None:
+            return
+        first = store.read_log(0, 1)
+        ours = any(event.event_id.startswith(MOVIELENS_EVENT) for event in first)
+        empty = not first and store.count_items() == 0
+    if movielens and (empty or ours):
+        bootstrap_with_bars(settings, movielens=True, shown=not as_json)
+    else:
+        console(stderr=True).print("no release yet: make one with recency export bootstrap; it is served at once")
 
 
 def options_of(settings: Settings) -> list[str]:
