@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +49,8 @@ class DataFolder:
     def command(self, *arguments: str) -> list[str]:
         """A `recency` command over this folder."""
         options = ["--config", str(self.path / "recency.toml"), "--data", str(self.path)]
-        return [sys.executable, "-m", "recency_cli", *options, *arguments, "--json"]
+        # -P as the installed command has it: the folder that it runs in holds a `triton`, which is no package.
+        return [sys.executable, "-P", "-m", "recency_cli", *options, *arguments, "--json"]
 
     def run(self, *arguments: str) -> Any:
         """Runs a command to its end; answers what it printed."""
@@ -70,12 +71,14 @@ class DataFolder:
 class CommandProcess:
     """A command that serves until it is told to end. It says by one line of JSON that it is ready, and what it is."""
 
-    def __init__(self, folder: DataFolder, name: str, *arguments: str, **variables: str) -> None:
+    def __init__(
+        self, folder: DataFolder, name: str, *arguments: str, until_stdin_closes: bool = True, **variables: str
+    ) -> None:
         self._log = folder.path / f"{name}.log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                # A child whose standard input closes ends, so that none outlives these tests.
-                [*folder.command(*arguments), "--until-stdin-closes"],
+                # What ends with its standard input does not outlive these tests.
+                [*folder.command(*arguments), *(["--until-stdin-closes"] if until_stdin_closes else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -182,7 +185,9 @@ def wait_until_undegraded(client: Recency, user_id: str = "", seconds: float = 6
             slates[:] = [client.recommend(user_id, **options)]
         return bool(slates) and not slates[0].degraded
 
-    eventually(whole, lambda: f"an undegraded answer ({slates[0].degraded_reason if slates else 'none at all'})", seconds)
+    eventually(
+        whole, lambda: f"an undegraded answer ({slates[0].degraded_reason if slates else 'none at all'})", seconds
+    )
     return slates[0]
 
 
@@ -191,7 +196,3 @@ def eventually(happened: Callable[[], object], what: Callable[[], str], seconds:
     while not happened():
         assert time.monotonic() < limit, f"not within {seconds:.0f} s: {what()}"
         time.sleep(0.05)
-
-
-def sequence_of_ids(prefix: str, count: int) -> Sequence[str]:
-    return [f"{prefix}-{number}" for number in range(count)]
