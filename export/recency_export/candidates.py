@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from recency_export.dataset import Cases, Dataset, case_histories, seen_items
+from recency_export.cases import Cases, case_histories, seen_items
+from recency_export.dataset import Dataset
 from recency_export.serving import FEATURES, TRENDS, Serving, User
 from recency_export.trend_state import trends_before
 from recency_features.history import own_counts, pad_ids

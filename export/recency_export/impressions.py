@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 
 from recency_export.candidates import Shortlists, affinities, shortlist_features
-from recency_export.dataset import Cases, Dataset
+from recency_export.cases import Cases
+from recency_export.dataset import Dataset
 from recency_export.serving import TRENDS, Serving
 from recency_export.snapshot import Snapshot
 from recency_export.trend_state import trends_before

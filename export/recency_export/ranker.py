@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from recency_export.candidates import Shortlists, affinities, shortlist_features, shortlists
-from recency_export.dataset import Cases, Dataset, short_cases, whole_cases
+from recency_export.cases import Cases, short_cases, whole_cases
+from recency_export.dataset import Dataset
 from recency_export.errors import NonFinite
 from recency_export.evaluate import RankMetrics, rank_metrics
 from recency_export.serving import Ranker, Serving

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from recency_export.cases import Cases, seen_items, whole_cases
 from recency_export.cooccurrence import positive_sequences
-from recency_export.dataset import Cases, Dataset, seen_items, whole_cases
+from recency_export.dataset import Dataset
 from recency_export.evaluate import RankMetrics, Score, decayed_popularity, ease, rank_metrics, ranks_of, session_ease
 
 _AT_ONCE = 256

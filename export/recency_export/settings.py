@@ -87,7 +87,7 @@ class BootstrapConfig:
     workspace        a folder of the stages' own; a killed bootstrap goes on from it
     encoder_folder   a Hugging Face model folder; None looks for the installed all-MiniLM-L6-v2
     threads          for torch and onnxruntime; the same number gives the same release. On two cores that others use too, a
-                     second thread waits for its turn at every step: one is twice to thirty times as fast (docs/decisions/0023)
+                     second thread waits for its turn at every step: one is far faster (docs/decisions/0023)
     """
 
     workspace: Path

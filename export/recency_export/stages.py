@@ -13,8 +13,9 @@ import torch
 
 from recency_export.calibration import calibrate, calibration_error, query_scale, sampled_observations
 from recency_export.candidates import affinities
+from recency_export.cases import whole_cases
 from recency_export.cooccurrence import count_together, positive_sequences
-from recency_export.dataset import Dataset, read_dataset, whole_cases
+from recency_export.dataset import Dataset, read_dataset
 from recency_export.evaluate import rank_metrics
 from recency_export.golden_cases import golden_cases
 from recency_export.impressions import LEAST_TAKEN, shown_observations

@@ -15,15 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from recency_export.dataset import (
-    Cases,
-    Dataset,
-    TrainingBatch,
-    case_histories,
-    seen_items,
-    training_batches,
-    whole_cases,
-)
+from recency_export.cases import Cases, case_histories, seen_items, whole_cases
+from recency_export.dataset import Dataset, TrainingBatch, training_batches
 from recency_export.errors import NonFinite
 from recency_export.evaluate import RankMetrics, rank_metrics, ranks_of
 from recency_export.model import Retrieval

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from recency_export.dataset import Cases, Dataset
+from recency_export.cases import Cases
+from recency_export.dataset import Dataset
 from recency_export.snapshot import Snapshot
 from recency_features.history import Interaction
 from recency_features.trends import Trends

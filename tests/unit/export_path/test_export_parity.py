@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from recency_export.candidates import case_users
-from recency_export.dataset import read_dataset, training_batches, whole_cases
+from recency_export.cases import whole_cases
+from recency_export.dataset import read_dataset, training_batches
 from recency_export.golden_cases import golden_request
 from recency_export.parity import check_parity, feed, made_up_request, open_model
 from recency_export.snapshot import read_snapshot
