@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from recency_export.pipeline import bootstrap
 
 from recency_bench.quality import QualityResult, ReplayClock, as_of_start, fill, register, replay, row
 from recency_bench.references import reference_rows
 from recency_bench.split import Split
 from recency_export.evaluate import ranks_in_slates
+from recency_export.pipeline import bootstrap
 from recency_export.progress import Progress
 from recency_export.settings import BootstrapConfig
 from recency_inference.local import TritonConfig
