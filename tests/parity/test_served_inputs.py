@@ -1,5 +1,5 @@
-"""A request that was made, replayed along both paths: what the exporter builds for a held-out event, and what a gateway sends
-to Triton when it is asked at that time over a store that ends there."""
+"""A request that was made, replayed along both paths: what the exporter builds for a held-out event, and what a gateway
+sends to Triton when it is asked at that time over a store that ends there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from served_stack import ServedStack
 
 from recency.v1 import event_pb2
 from recency_export.candidates import case_users
-from recency_export.dataset import Cases, Dataset, read_dataset, seen_items, whole_cases
+from recency_export.cases import Cases, seen_items, whole_cases
+from recency_export.dataset import Dataset, read_dataset
 from recency_export.parity import open_model
 from recency_export.snapshot import Snapshot, read_snapshot
 from recency_features.spec import PAD, RECOMMENDER

@@ -1,4 +1,4 @@
-"""A served stack of real processes: `recency triton` and `recency serve` as a user runs them, over a data folder of a test's."""
+"""A served stack of real processes: `recency triton` and `recency serve` as a user runs them, over a test's data folder."""
 
 from __future__ import annotations
 

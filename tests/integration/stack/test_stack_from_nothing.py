@@ -1,5 +1,5 @@
-"""A shop that starts from nothing: `recency up` over an empty store, then files imported, a release trained, customers served,
-and the stack runs all the while."""
+"""A shop that starts from nothing: `recency up` over an empty store, then files imported, a release trained, customers
+served, and the stack runs all the while."""
 
 from __future__ import annotations
 
@@ -51,24 +51,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory, films: DataFolder) -> Iterato
             ).consistency_token
             first_items = client.recommend("customer-1", consistency_token=token, strict_consistency=True)
             imported = [
-                folder.run("import", "items", str(products), "--map", "sku=item_id", "--map", "name=title"),
-                folder.run(
-                    "import",
-                    "events",
-                    str(orders),
-                    "--map",
-                    "customer=user_id",
-                    "--map",
-                    "sku=item_id",
-                    "--map",
-                    "when=time",
-                ),
+                folder.run("import", "items", str(products), *_mapped("sku=item_id", "name=title")),
+                folder.run("import", "events", str(orders), *_mapped("customer=user_id", "sku=item_id", "when=time")),
             ]
             assert folder.run("export", "bootstrap")["state"] == "ACTIVE"
             released = wait_until_undegraded(client, "customer-1", page_size=20)
         yield Shop(up.address, empty, first_items, imported, released)
     finally:
         up.close()
+
+
+def _mapped(*names: str) -> list[str]:
+    return [argument for name in names for argument in ("--map", name)]
 
 
 def _write_files(folder: Path) -> tuple[Path, Path]:

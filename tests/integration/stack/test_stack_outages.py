@@ -145,7 +145,7 @@ async def _flood(client: AsyncRecency) -> Counter[str]:
 
 async def test_a_gateway_told_to_end_finishes_what_runs_and_turns_the_rest_away(stack: ServedStack) -> None:
     with stack.gateway("drained") as gateway:
-        told = asyncio.Event()
+        told, busy = asyncio.Event(), asyncio.Event()
         codes: Counter[tuple[bool, grpc.StatusCode]] = Counter()
         answered = Counter[str]()
 
@@ -160,6 +160,8 @@ async def test_a_gateway_told_to_end_finishes_what_runs_and_turns_the_rest_away(
                     else:
                         await stub.Recommend(recommendation_pb2.RecommendRequest(user_id=name, page_size=50))
                         answered["recommend"] += 1
+                    if min(answered["feedback"], answered["recommend"]) >= 100:
+                        busy.set()
                 except grpc.aio.AioRpcError as error:
                     codes[told.is_set(), error.code()] += 1
                     if begun_after:
@@ -172,8 +174,7 @@ async def test_a_gateway_told_to_end_finishes_what_runs_and_turns_the_rest_away(
             async with asyncio.TaskGroup() as tasks:
                 for caller in range(24):
                     tasks.create_task(call(stub, f"outages-drain-{caller}"))
-                while min(answered["feedback"], answered["recommend"]) < 100:
-                    await asyncio.sleep(0.01)
+                await busy.wait()
                 told.set()
                 gateway.terminate()
         assert set(codes) == {(True, grpc.StatusCode.UNAVAILABLE)}

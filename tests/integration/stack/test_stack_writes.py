@@ -74,6 +74,7 @@ async def test_histories_after_kill_nine_hold_every_acknowledged_event_once(
     and one that ran all along, know what each has done."""
     users = [f"writes-killed-{number}" for number in range(CALLERS)]
     acknowledged: dict[str, list[str]] = {user: [] for user in users}
+    enough = asyncio.Event()
 
     async def click(client: AsyncRecency, user: str) -> None:
         for number, film in enumerate(film_ids):
@@ -84,13 +85,14 @@ async def test_histories_after_kill_nine_hold_every_acknowledged_event_once(
                 return
             assert done.accepted == 1
             acknowledged[user].append(clicked.event_id)
+            if sum(map(len, acknowledged.values())) >= 20 * CALLERS:
+                enough.set()
 
     with stack.gateway("killed") as gateway:
         async with AsyncRecency(gateway.address, timeout_seconds=5) as client, asyncio.TaskGroup() as tasks:
             for user in users:
                 tasks.create_task(click(client, user))
-            while sum(map(len, acknowledged.values())) < 20 * CALLERS:
-                await asyncio.sleep(0.01)
+            await enough.wait()
             gateway.kill()
     with stack.folder.opened() as store:
         stored = Counter(logged.event_id for logged in store.scan_log())
