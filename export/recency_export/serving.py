@@ -31,7 +31,7 @@ FEATURES = 2 * KINDS + TRENDS + 7
 # Lengths of a history from which on the next trend gain applies.
 _LENGTHS = (1, 2, 3, 5, 8, 12, 20)
 # After how many positions back an event counts half, by the kind of co-occurrence.
-_HALF_POSITIONS = (6.0, 12.0, 2.0)
+_HALF_POSITIONS = (4.0, 8.0, 2.0)
 
 
 class User(NamedTuple):

@@ -65,7 +65,7 @@ class RankerSettings:
     candidates: int = 100
     # Random items beside them, so that the scorer's arbitrary candidates are no surprise.
     random_candidates: int = 28
-    epochs: int = 16
+    epochs: int = 20
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     cases_per_batch: int = 128
@@ -75,7 +75,7 @@ class RankerSettings:
     dense_items: int = 4_000
     neighbours: int = 64
     # Newest history positions whose co-occurrence with a candidate counts.
-    window: int = 20
+    window: int = 8
     # Fewer cases than this fit nothing: the ranker stays silent.
     least_cases: int = 200
 
