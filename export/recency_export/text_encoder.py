@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Sequence
@@ -62,8 +63,13 @@ def export_encoder(source: Path, target: Path) -> None:
     try:
         import torch
         from transformers import AutoModel
+        from transformers.utils import logging as transformers_logging
     except ImportError as error:
         raise MissingExtra(f"{error.name} is not installed; `pip install recency-server[export]`") from error
+
+    # Both speak to developers of theirs, between our progress bars; torch sets its levels when it is imported.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
     class Pooled(torch.nn.Module):
         """Mean over the real tokens, to unit length."""
