@@ -47,7 +47,7 @@ def filled(items: Sequence[NewItem], events: Sequence[event_pb2.Event]) -> Memor
 def shop(items: int = 200, users: int = 120, length: int = 14, again: float = 0.0, seed: int = 0) -> MemoryStore:
     """Each user keeps to two kinds; with `again`, that share of the events is of an item they had before."""
     rng = np.random.default_rng(seed)
-    events = []
+    events: list[event_pb2.Event] = []
     for user in range(users):
         likes = rng.choice(len(KINDS), 2, replace=False)
         had: list[int] = []
