@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from recency.v1 import event_pb2, recommendation_pb2
 from recency_server.answer import answer
 from recency_server.calls import Method, Terms
-from recency_server.errors import InvalidRequest, Violation
 from recency_server.feedback import take_feedback
 from recency_server.logs import RequestLog
 from recency_server.parts import Parts
 from recency_server.query import Deadline
 from recency_server.recommend import recommend
 from recency_server.validate_recommend import read_recommend
-from recency_store.errors import StoreError
 
 
 class RecommendationService:
@@ -45,8 +43,6 @@ class RecommendationService:
     ) -> recommendation_pb2.RecommendResponse:
         """The slate for one user."""
         query = read_recommend(request, self._parts.clock())
-        if query.must_reflect:
-            self._check_reflectable(query.must_reflect)
         if request.validate_only:
             return recommendation_pb2.RecommendResponse()
         slate = await recommend(query, deadline, self._parts)
@@ -76,14 +72,3 @@ class RecommendationService:
             duplicates=done.duplicates,
             rejected=done.rejected,
         )
-
-    def _check_reflectable(self, sequence: int) -> None:
-        """A sequence that the store never gave was forged, or is another store's: waiting for it would be in vain."""
-        if sequence <= self._parts.follower.applied:
-            return
-        try:
-            last = self._parts.store.last_sequence()
-        except StoreError:
-            return  # Recommend answers with the store away too, and says what the answer does not reflect.
-        if sequence > last:
-            raise InvalidRequest(Violation("consistency_token", "names a write that this store never acknowledged"))
