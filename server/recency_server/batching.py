@@ -43,7 +43,7 @@ class BatchConfig:
 
     send_at: int = 32
     max_rows: int = 64
-    wait_seconds: float = 0.008
+    wait_seconds: float = 0.02
     in_flight: int = 2
     queue: int = 1_024
     own_counts: int = 1_024
