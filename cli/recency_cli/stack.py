@@ -89,7 +89,7 @@ class _Child:
             self._log.replace(self._log.with_suffix(".log.1"))
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "recency_cli", *self.command, "--json", "--until-stdin-closes"),
+                *(sys.executable, "-P", "-m", "recency_cli", *self.command, "--json", "--until-stdin-closes"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
