@@ -11,6 +11,7 @@ import grpc.aio
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2  # type: ignore[import-untyped]
 
+from recency_inference.errors import TooLate
 from recency_inference.wire import (
     CHANNEL_OPTIONS,
     SERVICE,
@@ -45,6 +46,9 @@ class Inference:
     ) -> Outputs:
         """Runs one version of a model; the outputs come back by name, as read-only views. Raises of errors.py:
         Unavailable, Overloaded, TooLate, NotLoaded, BadRequest, ModelFailed."""
+        if timeout_seconds <= 0:
+            # gRPC sends such a call, and now and then it is answered first.
+            raise TooLate(f"no time was left to ask {model} at {self.target}; ask with a longer deadline")
         try:
             return decode_response(
                 await self._infer(encode_request(model, version, inputs, outputs), timeout=timeout_seconds)

@@ -12,6 +12,7 @@ from typing import TypeVar, TypeVarTuple
 
 import structlog
 
+from recency_features.history import MICROS_PER_SECOND
 from recency_inference.client import Inference
 from recency_inference.errors import BadRequest, InferenceError
 from recency_server.counters import Counters
@@ -34,7 +35,7 @@ _Arguments = TypeVarTuple("_Arguments")
 class ReleaseConfig:
     """poll_seconds     between two looks at which release is active
     refused_seconds  before a refused release is tried again
-    trend_seconds    between two refreshes of the live biases
+    trend_seconds    the live biases (trends, time windows) that an answer uses are at most this old
     lease_seconds    how long a lease on a served release lasts unless renewed; renewed after a third of it
     page             items read at once for the overlay of a new release
     """
@@ -78,6 +79,7 @@ class Releases:
         self._leases: dict[int, Lease] = {}
         self._refused: tuple[int, float] = (0, 0.0)
         self._renewed_seconds = 0.0
+        self._refreshed_micros = 0
         follower.on_items.append(self._take_in)
 
     @contextmanager
@@ -87,6 +89,9 @@ class Releases:
         if release is None:
             yield None
             return
+        # `keep` refreshes by the wall's time; a clock that replays the past may leap ahead of that.
+        if abs(self._clock() - self._refreshed_micros) >= self._config.trend_seconds * MICROS_PER_SECOND:
+            self._refresh(release)
         release.held += 1
         try:
             yield release
@@ -216,7 +221,8 @@ class Releases:
 
     def _refresh(self, release: Release) -> None:
         follower = self._follower
-        release.refresh(follower.trends, follower.trend_time_micros(), self._clock())
+        self._refreshed_micros = self._clock()
+        release.refresh(follower.trends, follower.trend_time_micros(), self._refreshed_micros)
 
     def _take_in(self, items: Sequence[StoredItem]) -> None:
         now, entries = self._clock(), self._follower.catalog.entries
