@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Measure: how fresh, how fast, how good.")
 
-Target = Annotated[str | None, typer.Option(help="The gateway (default: gateway.grpc_address).")]
+Address = Annotated[str | None, typer.Option(help="The gateway (default: gateway.grpc_address).")]
 TritonTarget = Annotated[str | None, typer.Option("--triton", help="Its Triton (default: gateway.triton_address).")]
 
 
@@ -26,7 +26,7 @@ TritonTarget = Annotated[str | None, typer.Option("--triton", help="Its Triton (
 def freshness(
     context: typer.Context,
     rounds: Annotated[int, typer.Option(min=1, max=100_000, help="How often each figure is taken.")] = 100,
-    target: Target = None,
+    address: Address = None,
     json: Json = False,
 ) -> None:
     """How long until a click, a new item, a hide and a delete show in answers of the running stack."""
@@ -35,12 +35,10 @@ def freshness(
     from recency_cli.screen import bars, console, print_json
 
     settings = settings_of(context)
-    address = target or settings.gateway().grpc_address
+    target = address or settings.gateway().grpc_address
     with bars(shown=not json) as progress:
         progress.started("rounds")
-        result = asyncio.run(
-            run(address, rounds=rounds, advance=lambda done: progress.advanced("rounds", done, rounds))
-        )
+        result = asyncio.run(run(target, rounds=rounds, advance=lambda done: progress.advanced("rounds", done, rounds)))
     if json:
         print_json(result.to_dict())
         return
@@ -52,7 +50,7 @@ def freshness(
 def load(
     context: typer.Context,
     seconds: Annotated[float, typer.Option(min=0.5, max=600, help="How long each step lasts.")] = 5.0,
-    target: Target = None,
+    address: Address = None,
     triton: TritonTarget = None,
     json: Json = False,
 ) -> None:
@@ -72,7 +70,7 @@ def load(
         raise NotReady("no release is active; make the first one with: recency export bootstrap")
     said = console(stderr=True)
     result = run(
-        target or gateway.grpc_address,
+        address or gateway.grpc_address,
         triton or gateway.triton_address,
         Path(active.url.removeprefix("file://")),
         users,

@@ -84,9 +84,10 @@ def _tell(addresses: Addresses, settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json({"ready": True, "address": addresses.gateway, "http": addresses.http, "triton": addresses.triton})
         return
+    elsewhere = "" if addresses.gateway == settings.gateway().grpc_address else f" --address {addresses.gateway}"
     console().print(
         f"[bold green]ready[/]  gRPC {addresses.gateway} · metrics http://{addresses.http}/metrics · "
         f"Triton {addresses.triton}\n"
         f"       data {settings.data} · logs {settings.logs} · Ctrl-C ends both\n"
-        f"       try: recency recommend 1"
+        f"       try: recency recommend 1{elsewhere}"
     )
