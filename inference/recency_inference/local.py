@@ -36,6 +36,7 @@ class TritonConfig:
     data              the stack's own data folder
     environment       the Python environment with Triton's wheel; None: `.venv-triton` beside the running one
     model_repository  where the committed `config.pbtxt` files are; None: found beside this package
+    hung_seconds      a server that has not answered its agent for so long is killed and started again
     variables         environment variables for the server (CUDA_VISIBLE_DEVICES, …); it inherits none
     """
 
@@ -48,6 +49,7 @@ class TritonConfig:
     metrics_port: int = 8002
     ready_timeout_seconds: float = 60.0
     stop_timeout_seconds: float = 15.0
+    hung_seconds: float = 30.0
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -103,6 +105,11 @@ class LocalTriton:
     def running(self) -> bool:
         """Whether the process is there (which does not mean ready)."""
         return self._process is not None and self._process.poll() is None
+
+    def answers(self) -> bool:
+        """Whether it answers at all; a load that takes long does not keep it from that."""
+        with TritonControl(self.target) as control:
+            return control.server_ready()
 
     def dead_stubs(self) -> frozenset[int]:
         """The stubs that have died and that the server has not taken note of. It never starts one again: their model

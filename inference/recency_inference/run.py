@@ -119,26 +119,33 @@ def _serve(server: LocalTriton, agent: Agent, stop: threading.Event, on_ready: O
 def _rounds(server: LocalTriton, agent: Agent, stop: threading.Event, tell: Callable[[], None]) -> str:
     """The agent's rounds for as long as the server is whole; answers what ended it."""
     dead: frozenset[int] = frozenset()
+    answered = time.monotonic()
     while not stop.is_set():
         if not server.running:
             return "the server ended"
         # Twice, because a stub that is being unloaded is dead for a moment too.
         if dead & (dead := server.dead_stubs()):
             return "a stub died"
-        _round(agent, tell)
+        if _round(agent, tell):
+            answered = time.monotonic()
+        elif time.monotonic() - answered > server.config.hung_seconds and not server.answers():
+            return f"it has not answered for {server.config.hung_seconds:g} s"
         stop.wait(_POLL_SECONDS)
     return "asked to stop"
 
 
-def _round(agent: Agent, tell: Callable[[], None]) -> None:
+def _round(agent: Agent, tell: Callable[[], None]) -> bool:
+    """One round; False where Triton did not answer in it. A store that is away says nothing about Triton."""
     try:
         if agent.step():
             tell()
     except _PASSING as error:
-        # Triton's own end is seen by its process, and a store that is away comes back: the next round tries again.
+        # Whatever it is passes or ends the server: the next round tries again.
+        _log.warning("round_failed", reason=str(error))
         if isinstance(error, (Unavailable, TooLate)):
             agent.lost()
-        _log.warning("round_failed", reason=str(error))
+            return False
+    return True
 
 
 def _once(on_ready: OnReady, running: Running) -> Callable[[], None]:

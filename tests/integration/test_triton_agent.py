@@ -181,6 +181,18 @@ def test_a_killed_triton_or_stub_comes_back_with_what_is_wanted_and_a_clean_stop
     assert own_triton.store.list_leases("agent/", clock()) == []
 
 
+def test_a_triton_that_hangs_is_killed_and_started_again(own_triton: TritonStack) -> None:
+    own_triton.publish(1, ReleaseState.ACTIVE)
+    own_triton.hung_seconds = 2.0
+    own_triton.start()
+    hung = server_pid(own_triton.data)
+    os.kill(hung, signal.SIGSTOP)
+    eventually(lambda: not own_triton.is_ready(1), "it is not called ready any more")
+    own_triton.wait_ready(1)
+    assert server_pid(own_triton.data) != hung
+    assert loaded(own_triton) == {1}
+
+
 def test_an_empty_triton_is_healthy_and_files_that_went_bad_while_it_was_down_are_not_loaded(
     own_triton: TritonStack,
 ) -> None:

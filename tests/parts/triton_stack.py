@@ -30,6 +30,7 @@ class TritonStack:
     store: Store
     releases: Path
     environment: Path | None
+    hung_seconds: float = 30.0
     running: Running = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -40,7 +41,9 @@ class TritonStack:
 
     @property
     def config(self) -> TritonConfig:
-        return TritonConfig(self.data, self.environment, grpc_port=0, http_port=0, metrics_port=0)
+        return TritonConfig(
+            self.data, self.environment, grpc_port=0, http_port=0, metrics_port=0, hung_seconds=self.hung_seconds
+        )
 
     def start(self) -> None:
         up, failed = threading.Event(), []
