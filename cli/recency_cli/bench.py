@@ -101,7 +101,9 @@ def quality(
     from recency_cli.bench_tables import quality_tables
     from recency_cli.errors import NotReady
     from recency_cli.screen import bars, console, print_json
+    from recency_server.logs import configure_logging
 
+    configure_logging("error")
     settings = settings_of(context)
     split = _split(settings, movielens, path, max_cases)
     if not split.test:

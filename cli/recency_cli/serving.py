@@ -48,8 +48,8 @@ def serve(
         context,
         {"gateway.grpc_address": address, "gateway.http_address": http_address, "gateway.triton_address": triton},
     )
-    configure_logging()
     config = settings.gateway()
+    configure_logging(config.log_level)
 
     def ready(bound: Bound) -> None:
         host = config.grpc_address.rpartition(":")[0]
