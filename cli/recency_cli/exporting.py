@@ -58,8 +58,7 @@ def bootstrap_with_bars(
     settings: Settings, *, movielens: bool, path: Path | None = None, shift: bool = True, shown: bool = True
 ) -> ReleaseRecord:
     """Imports MovieLens if asked, then makes a release, with a bar a stage."""
-    from recency_cli.errors import NotReady
-    from recency_cli.screen import bars
+    from recency_cli.screen import bars, console
     from recency_export.movielens import import_movielens
     from recency_export.pipeline import bootstrap as run
 
@@ -69,10 +68,10 @@ def bootstrap_with_bars(
         if movielens:
             now = now_micros()
             import_movielens(store, path or movielens_folder(), now, now if shift else None, progress)
-        if store.count_items() == 0:
-            raise NotReady(
-                "the store holds no items, so there is nothing to learn; "
-                "import some first (recency import items FILE), or try recency export bootstrap --movielens"
+        if shown and store.count_items() == 0:
+            console(stderr=True).print(
+                "the store holds no items: this release embeds and ranks what comes, and has learned nobody's taste; "
+                "to learn, import first (recency import items FILE, recency import events FILE)"
             )
         return run(store, settings.releases, config, progress, now_micros)
 

@@ -43,12 +43,6 @@ def test_a_malformed_file_is_one_readable_line_a_problem_and_exit_code_one(recen
     assert "Traceback" not in done.stderr
 
 
-def test_bootstrap_over_nothing_says_what_to_import(recency: Any) -> None:
-    done = recency("export", "bootstrap", "--json")
-    assert done.returncode == 4
-    assert "import some first" in json.loads(done.stdout)["error"]
-
-
 def test_a_gateway_that_is_not_there_is_exit_code_three_with_its_address(recency: Any) -> None:
     done = recency("recommend", "1", "--address", "127.0.0.1:1")
     assert done.returncode == 3
