@@ -22,7 +22,7 @@ def plot_training(path: Path, loss: Sequence[float], checked: Sequence[int], ndc
     right.set_ylabel("NDCG@10")
     right.set_ylim(bottom=0)
     left.set_title("Training")
-    figure.legend(loc="lower center", ncols=2, fontsize="small")
+    figure.legend(loc="center right", bbox_to_anchor=(0.88, 0.5), fontsize="small")
     _save(figure, path)
 
 
