@@ -7,6 +7,7 @@ StoreError
 ├── StoreTooNew         upgrade this software: the schema was written by a newer one
 ├── LeaseLost           stop: somebody else holds the lease now
 ├── UnknownRelease      fix the request: there is no such release
+├── RejectedRelease     fix the request: the release was rejected and may not serve
 └── ManifestError       fix the release: a file is missing, corrupt or of another version
 """
 
@@ -39,6 +40,10 @@ class LeaseLost(StoreError):
 
 class UnknownRelease(StoreError):
     """No release has this number."""
+
+
+class RejectedRelease(StoreError):
+    """A rejected release was to serve."""
 
 
 class ManifestError(StoreError):

@@ -12,6 +12,8 @@ A manifest holds no wall-clock times: the same data and the same seed give the s
     tokenizer.json           for the text encoder
     trends.npz               the trend fold up to `trained_through_sequence`
     golden.json              golden cases
+    training/weights.npz     the retrieval model's weights    } what a later release is fine-tuned from; an item
+    training/ranker.npz      what was fitted behind retrieval } release has its space's (absent in its own folder)
     training.png metrics.png metrics.json
 """
 
@@ -25,7 +27,8 @@ from typing import Any
 
 from recency_store.errors import ManifestError
 
-FORMAT = 1
+# 2: kind, space, learned_through_sequence, run.
+FORMAT = 2
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
 
@@ -76,11 +79,24 @@ class Manifest:
     # Share of events whose user had consumed the item before: a catalogue that is consumed again.
     repeat_share: float
     calibration: Calibration = field(default_factory=Calibration)
+    # `full`: weights of its own; `item`: another item matrix under the weights of `space`.
+    kind: str = "full"
+    # The full release whose item space this is: the number under which the item learner's state is kept; 0 means itself.
+    space: int = 0
+    # How far the item learner's residuals are folded into the matrix; 0 where none are.
+    learned_through_sequence: int = 0
+    # Where the experiment tracker keeps the run that made it.
+    run: str = ""
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     files: dict[str, FileEntry] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def item_space(self) -> int:
+        """The number under which the item learner keeps its state for this release."""
+        return self.space or self.release
 
     def to_json(self) -> str:
         """One canonical text for one manifest."""

@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from recency.v1 import event_pb2, user_pb2
-from recency_store.errors import StoreClosed, StoreError, UnknownRelease
+from recency_store.errors import LeaseLost, RejectedRelease, StoreClosed, StoreError, UnknownRelease
 from recency_store.records import (
     EXCLUSIVE_STATES,
+    SERVING_STATES,
     Appended,
     AuditEntry,
     Changes,
+    Learned,
+    LearnedRow,
     Lease,
     LoggedEvent,
     Micros,
@@ -25,6 +28,7 @@ from recency_store.records import (
     SlateRecord,
     StoredItem,
     StoredUser,
+    last_good,
 )
 from recency_store.rows import event_row, item_payload
 
@@ -44,6 +48,10 @@ class MemoryStore:
         self._users: dict[str, StoredUser] = {}
         self._release = 0
         self._releases: dict[int, ReleaseRecord] = {}
+        self._reserved: dict[str, int] = {}
+        self._activation = 0
+        # Space → (its position, each row with the version of its last change).
+        self._learned: dict[int, tuple[Learned, dict[str, tuple[int, LearnedRow]]]] = {}
         self._fence = 0
         self._leases: dict[str, Lease] = {}
         self._slates: dict[str, SlateRecord] = {}
@@ -223,10 +231,14 @@ class MemoryStore:
             return self._users.get(user_id)
 
     # --- releases --------------------------------------------------------------------------------------------------
-    def next_release(self) -> int:
+    def next_release(self, key: str = "") -> int:
         """As the protocol says."""
         with self._open():
+            if key and key in self._reserved:
+                return self._reserved[key]
             self._release += 1
+            if key:
+                self._reserved[key] = self._release
             return self._release
 
     def put_release(self, record: ReleaseRecord) -> None:
@@ -240,17 +252,51 @@ class MemoryStore:
                     )
                 return
             self._release = max(self._release, record.release)
-            self._releases[record.release] = record
-            self._retire_others(record.release, record.state)
+            self._releases[record.release] = replace(record, activation=0)
+            self._move(record.release, record.state, record.reason, record.canary_fraction)
 
     def set_release_state(
-        self, release: int, state: ReleaseState, reason: str = "", canary_fraction: float = 0.0
+        self,
+        release: int,
+        state: ReleaseState,
+        reason: str = "",
+        canary_fraction: float = 0.0,
+        *,
+        lease: Lease | None = None,
     ) -> None:
         """As the protocol says."""
         with self._open():
-            record = self.get_release(release)
-            self._releases[release] = replace(record, state=state, reason=reason, canary_fraction=canary_fraction)
-            self._retire_others(release, state)
+            self._hold(lease)
+            if self.get_release(release).state is ReleaseState.REJECTED and state in SERVING_STATES:
+                raise RejectedRelease(f"release {release} was rejected; publish what should serve under a new number")
+            self._move(release, state, reason, canary_fraction)
+
+    def roll_back(self, release: int, reason: str, *, lease: Lease | None = None) -> ReleaseRecord:
+        """As the protocol says."""
+        with self._open():
+            self._hold(lease)
+            good = last_good(self._releases.values())
+            if not release and good is None:
+                raise UnknownRelease("no release served before this one; activate one by its number")
+            goal = self.get_release(release or good.release)  # type: ignore[union-attr]
+            left = self.active_release()
+            self.set_release_state(goal.release, ReleaseState.ACTIVE, reason)
+            if left is not None and left.release != goal.release:
+                self._releases[left.release] = replace(self.get_release(left.release), reason=reason, activation=0)
+            return self.get_release(goal.release)
+
+    def _hold(self, lease: Lease | None) -> None:
+        held = self._leases.get(lease.name) if lease else None
+        if lease is not None and (held is None or (held.holder, held.fence) != (lease.holder, lease.fence)):
+            raise LeaseLost(f"the lease {lease.name} has passed on; nothing was written")
+
+    def _move(self, release: int, state: ReleaseState, reason: str, canary_fraction: float) -> None:
+        record = replace(self._releases[release], state=state, reason=reason, canary_fraction=canary_fraction)
+        if state is ReleaseState.ACTIVE:
+            self._activation += 1
+            record = replace(record, activation=self._activation)
+        self._releases[release] = record
+        self._retire_others(release, state)
 
     def _retire_others(self, release: int, state: ReleaseState) -> None:
         if state not in EXCLUSIVE_STATES:
@@ -305,6 +351,35 @@ class MemoryStore:
         with self._open():
             leases = [x for x in self._leases.values() if x.name.startswith(prefix) and x.expires_micros > now_micros]
         return sorted(leases, key=lambda lease: lease.name.encode())
+
+    # --- item learner ----------------------------------------------------------------------------------------------
+    def put_learned(
+        self, space: int, after: int, position: int, through_micros: Micros, rows: Sequence[LearnedRow], lease: Lease
+    ) -> int:
+        """As the protocol says."""
+        with self._open():
+            self._hold(lease)
+            old, kept = self._learned.get(space, (Learned(space, 0, 0, 0, ()), {}))
+            if old.position != after:
+                raise StoreError(f"space {space} is learned up to {old.position}, not {after}; read it again")
+            version = old.version + 1
+            self._learned[space] = (
+                Learned(space, version, position, max(through_micros, old.through_micros), ()),
+                {**kept, **{row.item_id: (version, row) for row in rows}},
+            )
+            return version
+
+    def learned(self, space: int, after_version: int = 0) -> Learned:
+        """As the protocol says, rows in the order of their ids."""
+        with self._open():
+            state, kept = self._learned.get(space, (Learned(space, 0, 0, 0, ()), {}))
+        rows = [row for version, row in kept.values() if version > after_version]
+        return replace(state, rows=tuple(sorted(rows, key=lambda row: row.item_id.encode())))
+
+    def drop_learned(self, keep: Collection[int]) -> None:
+        """As the protocol says."""
+        with self._open():
+            self._learned = {space: state for space, state in self._learned.items() if space in keep}
 
     # --- slates ----------------------------------------------------------------------------------------------------
     def put_slates(self, slates: Sequence[SlateRecord]) -> None:

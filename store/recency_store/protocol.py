@@ -7,7 +7,7 @@ for several processes at once, except the in-memory one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from recency.v1 import event_pb2, user_pb2
@@ -15,6 +15,8 @@ from recency_store.records import (
     Appended,
     AuditEntry,
     Changes,
+    Learned,
+    LearnedRow,
     Lease,
     LoggedEvent,
     Micros,
@@ -108,8 +110,9 @@ class Store(Protocol):
         ...
 
     # --- releases --------------------------------------------------------------------------------------------------
-    def next_release(self) -> int:
-        """Reserves a release number: grows, never reused."""
+    def next_release(self, key: str = "") -> int:
+        """Reserves a release number: grows, never reused. The same non-empty key gets the same number again, so that a
+        killed exporter that asks once more wastes none."""
         ...
 
     def put_release(self, record: ReleaseRecord) -> None:
@@ -118,10 +121,23 @@ class Store(Protocol):
         ...
 
     def set_release_state(
-        self, release: int, state: ReleaseState, reason: str = "", canary_fraction: float = 0.0
+        self,
+        release: int,
+        state: ReleaseState,
+        reason: str = "",
+        canary_fraction: float = 0.0,
+        *,
+        lease: Lease | None = None,
     ) -> None:
         """Moves a release to a state in one atomic write. ACTIVE retires the one that was active, and at most one
-        release is CANARY. UnknownRelease where there is none."""
+        release is CANARY. UnknownRelease where there is none, RejectedRelease where a rejected one would serve; with a
+        lease, LeaseLost where that has passed on."""
+        ...
+
+    def roll_back(self, release: int, reason: str, *, lease: Lease | None = None) -> ReleaseRecord:
+        """Makes `release` the active one (0: the last good one) in one atomic write, and answers it. The one that it
+        replaces is retired with the reason and is no rollback's goal any more. UnknownRelease where there is none to go
+        back to, RejectedRelease, LeaseLost."""
         ...
 
     def list_releases(self) -> list[ReleaseRecord]:
@@ -147,6 +163,23 @@ class Store(Protocol):
 
     def list_leases(self, prefix: str, now_micros: Micros) -> list[Lease]:
         """The unexpired leases whose names start with `prefix` (who serves which release, which Triton has what ready)."""
+        ...
+
+    # --- item learner ----------------------------------------------------------------------------------------------
+    def put_learned(
+        self, space: int, after: int, position: int, through_micros: Micros, rows: Sequence[LearnedRow], lease: Lease
+    ) -> int:
+        """Writes rows and moves the space's position from `after` to `position`, in one transaction; answers the new
+        version. LeaseLost where the lease has passed on; a StoreError where the position is not at `after` (0 for a new
+        space): no event is applied twice."""
+        ...
+
+    def learned(self, space: int, after_version: int = 0) -> Learned:
+        """A space's position and the rows that changed after a version (0: all of them)."""
+        ...
+
+    def drop_learned(self, keep: Collection[int]) -> None:
+        """Forgets all spaces but these."""
         ...
 
     # --- slates ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ how far a reader has followed both, and it is all that a consistency token holds
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from recency.v1 import event_pb2, item_pb2
@@ -135,6 +135,8 @@ class ReleaseState(enum.StrEnum):
 
 # At most one release is in each of these states; one that is replaced is retired.
 EXCLUSIVE_STATES = (ReleaseState.ACTIVE, ReleaseState.CANARY)
+# In these a release takes part in answers, or in scoring beside them; a rejected one may not.
+SERVING_STATES = (ReleaseState.ACTIVE, ReleaseState.CANARY, ReleaseState.SHADOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,38 @@ class ReleaseRecord:
     canary_fraction: float = 0.0
     # Serialised manifest, so that a release can be shown without its folder at hand.
     manifest_json: str = "{}"
+    # Grows with every activation of any release; 0 for one that never served, or that a rollback left as not good.
+    activation: int = 0
+
+
+def last_good(releases: Iterable[ReleaseRecord]) -> ReleaseRecord | None:
+    """The release that served before: where a rollback goes to."""
+    served = [record for record in releases if record.state is ReleaseState.RETIRED and record.activation]
+    return max(served, key=lambda record: record.activation, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedRow:
+    """What the item learner added to one item's vector: float32 little endian [learned_dim], relative to the item's
+    vector in the full release whose number names the space, or to its projected text where that release lacks it."""
+
+    item_id: str
+    residual: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The item learner's state in one space: rows that changed after the asked version, and how far it has come.
+
+    `position` is the sequence up to and with which every event has been applied once, `through_micros` the newest event
+    time among them. `version` grows with every write; all are 0 where nothing was learned yet.
+    """
+
+    space: int
+    version: int
+    position: int
+    through_micros: Micros
+    rows: tuple[LearnedRow, ...]
 
 
 @dataclass(frozen=True, slots=True)

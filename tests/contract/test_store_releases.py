@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recency_store.errors import StoreError, UnknownRelease
+from recency_store.errors import LeaseLost, RejectedRelease, StoreError, UnknownRelease
 from recency_store.records import Lease, ReleaseState
 
 
@@ -91,3 +91,51 @@ def test_held_leases_are_listed_by_prefix(store):
     store.acquire_lease("serves/9/short", "h", 1, 100)
     assert [lease.name for lease in store.list_leases("serves/", 105)] == ["serves/1/gateway-a", "serves/2/gateway-b"]
     assert store.list_leases("", 200) == []
+
+
+def test_a_reservation_by_the_same_key_gives_the_same_number(store):
+    first = store.next_release("run a")
+    assert store.next_release("run a") == first
+    assert store.next_release("run b") == first + 1
+    assert store.next_release() == first + 2
+
+
+def test_a_rollback_goes_to_what_served_before_and_never_back_to_what_it_left(store, make_release):
+    for n in (1, 2, 3):
+        store.put_release(make_release(n))
+        store.set_release_state(n, ReleaseState.ACTIVE)
+    assert store.roll_back(0, "worse").release == 2
+    assert [(r.release, r.state.value, r.reason) for r in store.list_releases()] == [
+        (3, "RETIRED", "worse"),
+        (2, "ACTIVE", "worse"),
+        (1, "RETIRED", "replaced by release 2"),
+    ]
+    assert store.roll_back(0, "still worse").release == 1
+    with pytest.raises(UnknownRelease, match="no release served before"):
+        store.roll_back(0, "nowhere to go")
+    assert store.active_release().release == 1
+    assert store.roll_back(3, "by number").release == 3
+
+
+def test_a_rejected_release_never_serves(store, make_release):
+    for n in (1, 2):
+        store.put_release(make_release(n))
+    store.set_release_state(1, ReleaseState.ACTIVE)
+    store.set_release_state(2, ReleaseState.REJECTED, "worse")
+    for state in (ReleaseState.ACTIVE, ReleaseState.CANARY, ReleaseState.SHADOW):
+        with pytest.raises(RejectedRelease, match="release 2 was rejected"):
+            store.set_release_state(2, state)
+    with pytest.raises(RejectedRelease):
+        store.roll_back(2, "no")
+    assert store.active_release().release == 1
+
+
+def test_a_write_under_a_lease_that_has_passed_on_is_refused(store, make_release):
+    store.put_release(make_release(1))
+    old = store.acquire_lease("exporter", "a", 1_000, 0)
+    new = store.acquire_lease("exporter", "b", 1_000, 2_000)
+    with pytest.raises(LeaseLost):
+        store.set_release_state(1, ReleaseState.ACTIVE, lease=old)
+    assert store.active_release() is None
+    store.set_release_state(1, ReleaseState.ACTIVE, lease=new)
+    assert store.active_release().release == 1

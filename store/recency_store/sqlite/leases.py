@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from recency_store.errors import LeaseLost
 from recency_store.records import Lease, Micros
 from recency_store.sqlite.numbers import take_numbers
 
@@ -27,6 +28,14 @@ def acquire(
         (name, holder, fence, now_micros + ttl_micros),
     )
     return Lease(name, holder, fence, now_micros + ttl_micros)
+
+
+def check(connection: sqlite3.Connection, lease: Lease) -> None:
+    """LeaseLost within a write transaction where the lease has passed on. One that has expired and that nobody took
+    since still holds: its fence is the newest."""
+    row = connection.execute("SELECT holder, fence FROM leases WHERE name = ?", (lease.name,)).fetchone()
+    if row != (lease.holder, lease.fence):
+        raise LeaseLost(f"the lease {lease.name} has passed on; nothing was written")
 
 
 def release(connection: sqlite3.Connection, lease: Lease) -> None:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from recency_store.errors import StoreError, UnknownRelease
-from recency_store.records import EXCLUSIVE_STATES, ReleaseRecord, ReleaseState
+from recency_store.errors import RejectedRelease, StoreError, UnknownRelease
+from recency_store.records import EXCLUSIVE_STATES, SERVING_STATES, ReleaseRecord, ReleaseState, last_good
+from recency_store.sqlite.numbers import take_numbers
 
-_COLUMNS = "release, state, reason, url, parent, create_micros, canary_fraction, manifest_json"
+_COLUMNS = "release, state, reason, url, parent, create_micros, canary_fraction, manifest_json, activation"
+
+
+def reserve(connection: sqlite3.Connection, key: str) -> int:
+    """A new number within a write transaction; for a non-empty key always the same one."""
+    row = connection.execute("SELECT release FROM reserved WHERE key = ?", (key,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    release = take_numbers(connection, 1, "release")
+    if key:
+        connection.execute("INSERT INTO reserved (key, release) VALUES (?, ?)", (key, release))
+    return release
 
 
 def put(connection: sqlite3.Connection, record: ReleaseRecord) -> None:
@@ -26,7 +38,7 @@ def put(connection: sqlite3.Connection, record: ReleaseRecord) -> None:
     )
     _retire_others(connection, record.release, record.state)
     connection.execute(
-        f"INSERT INTO releases ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO releases ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             record.release,
             record.state.value,
@@ -36,6 +48,7 @@ def put(connection: sqlite3.Connection, record: ReleaseRecord) -> None:
             record.create_micros,
             record.canary_fraction,
             record.manifest_json,
+            _activation(connection, record.state, 0),
         ),
     )
 
@@ -43,13 +56,31 @@ def put(connection: sqlite3.Connection, record: ReleaseRecord) -> None:
 def set_state(
     connection: sqlite3.Connection, release: int, state: ReleaseState, reason: str, canary_fraction: float
 ) -> None:
-    """Moves a release within a write transaction."""
-    get(connection, release)
+    """Moves a release within a write transaction; a rejected one may not serve."""
+    record = get(connection, release)
+    if record.state is ReleaseState.REJECTED and state in SERVING_STATES:
+        raise RejectedRelease(f"release {release} was rejected; publish what should serve under a new number")
     _retire_others(connection, release, state)
     connection.execute(
-        "UPDATE releases SET state = ?, reason = ?, canary_fraction = ? WHERE release = ?",
-        (state.value, reason, canary_fraction, release),
+        "UPDATE releases SET state = ?, reason = ?, canary_fraction = ?, activation = ? WHERE release = ?",
+        (state.value, reason, canary_fraction, _activation(connection, state, record.activation), release),
     )
+
+
+def roll_back(connection: sqlite3.Connection, release: int, reason: str) -> ReleaseRecord:
+    """Goes back within a write transaction, to the last good release where none is named."""
+    goal = get(connection, release) if release else last_good(list_all(connection))
+    if goal is None:
+        raise UnknownRelease("no release served before this one; activate one by its number")
+    left = active(connection)
+    set_state(connection, goal.release, ReleaseState.ACTIVE, reason, 0.0)
+    if left is not None and left.release != goal.release:
+        connection.execute("UPDATE releases SET reason = ?, activation = 0 WHERE release = ?", (reason, left.release))
+    return get(connection, goal.release)
+
+
+def _activation(connection: sqlite3.Connection, state: ReleaseState, before: int) -> int:
+    return take_numbers(connection, 1, "activation") if state is ReleaseState.ACTIVE else before
 
 
 def _retire_others(connection: sqlite3.Connection, release: int, state: ReleaseState) -> None:

@@ -87,7 +87,29 @@ _STEP_2 = (
     )""",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2)
+_STEP_3 = (
+    "ALTER TABLE releases ADD COLUMN activation INTEGER NOT NULL DEFAULT 0",
+    # Before this step a release's number told the order in which releases served.
+    "UPDATE releases SET activation = release WHERE state IN ('ACTIVE', 'RETIRED')",
+    "INSERT INTO counters SELECT 'activation', coalesce(max(activation), 0) FROM releases",
+    "CREATE TABLE reserved (key TEXT PRIMARY KEY, release INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE learned_spaces (
+        space INTEGER PRIMARY KEY,
+        version INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        through_micros INTEGER NOT NULL
+    )""",
+    """CREATE TABLE learned_rows (
+        space INTEGER NOT NULL,
+        item_id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        residual BLOB NOT NULL,
+        PRIMARY KEY (space, item_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX learned_since ON learned_rows (space, version)",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2, _STEP_3)
 
 
 def migrate(connection: sqlite3.Connection, where: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

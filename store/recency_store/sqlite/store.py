@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from recency.v1 import event_pb2, user_pb2
@@ -11,6 +11,8 @@ from recency_store.records import (
     Appended,
     AuditEntry,
     Changes,
+    Learned,
+    LearnedRow,
     Lease,
     LoggedEvent,
     Micros,
@@ -22,7 +24,7 @@ from recency_store.records import (
     StoredUser,
 )
 from recency_store.rows import event_row
-from recency_store.sqlite import event_log, following, leases, numbers, releases, users
+from recency_store.sqlite import event_log, following, learner, leases, numbers, releases, users
 from recency_store.sqlite import items as item_rows
 from recency_store.sqlite import slates as slate_rows
 from recency_store.sqlite.connection import Database
@@ -135,10 +137,10 @@ class SqliteStore:
             return users.get(connection, user_id)
 
     # --- releases --------------------------------------------------------------------------------------------------
-    def next_release(self) -> int:
+    def next_release(self, key: str = "") -> int:
         """As the protocol says."""
         with self._database.write() as connection:
-            return numbers.take_numbers(connection, 1, "release")
+            return releases.reserve(connection, key)
 
     def put_release(self, record: ReleaseRecord) -> None:
         """As the protocol says."""
@@ -146,11 +148,26 @@ class SqliteStore:
             releases.put(connection, record)
 
     def set_release_state(
-        self, release: int, state: ReleaseState, reason: str = "", canary_fraction: float = 0.0
+        self,
+        release: int,
+        state: ReleaseState,
+        reason: str = "",
+        canary_fraction: float = 0.0,
+        *,
+        lease: Lease | None = None,
     ) -> None:
         """As the protocol says."""
         with self._database.write() as connection:
+            if lease is not None:
+                leases.check(connection, lease)
             releases.set_state(connection, release, state, reason, canary_fraction)
+
+    def roll_back(self, release: int, reason: str, *, lease: Lease | None = None) -> ReleaseRecord:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            if lease is not None:
+                leases.check(connection, lease)
+            return releases.roll_back(connection, release, reason)
 
     def list_releases(self) -> list[ReleaseRecord]:
         """As the protocol says."""
@@ -183,6 +200,25 @@ class SqliteStore:
         with self._database.read() as connection:
             return leases.list_held(connection, prefix, now_micros)
 
+    # --- item learner ----------------------------------------------------------------------------------------------
+    def put_learned(
+        self, space: int, after: int, position: int, through_micros: Micros, rows: Sequence[LearnedRow], lease: Lease
+    ) -> int:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            leases.check(connection, lease)
+            return learner.put(connection, space, after, position, through_micros, rows)
+
+    def learned(self, space: int, after_version: int = 0) -> Learned:
+        """As the protocol says."""
+        with self._database.snapshot() as connection:
+            return learner.read(connection, space, after_version)
+
+    def drop_learned(self, keep: Collection[int]) -> None:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            learner.drop(connection, keep)
+
     # --- slates ----------------------------------------------------------------------------------------------------
     def put_slates(self, slates: Sequence[SlateRecord]) -> None:
         """As the protocol says."""
@@ -207,5 +243,7 @@ def open_sqlite(path: Path, *, slate_limit: int = 200_000) -> SqliteStore:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreUnavailable(f"{path.parent}: {error.strerror}; name a folder that can be made and written") from error
+        raise StoreUnavailable(
+            f"{path.parent}: {error.strerror}; name a folder that can be made and written"
+        ) from error
     return SqliteStore(Database(path), slate_limit=slate_limit)
