@@ -1,7 +1,7 @@
 # Every target that runs something does all the set-up first; what is there already is kept (scripts/setup).
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format protos lock clean
+.PHONY: help setup demo up test chaos check format protos lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -17,6 +17,9 @@ up: setup ## Triton and gateway on 127.0.0.1:50051, until Ctrl-C
 
 test: setup ## All tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: setup ## Every fault of the fault injection, not only the seeded few that the tests run
+	@$(BIN)/python -m pytest -m chaos --every-fault $(ARGS)
 
 check: setup ## Lint, formats, types, import arrows, protos
 	@$(BIN)/ruff check .

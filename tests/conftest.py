@@ -23,6 +23,16 @@ FILMS, USERS = 200, 60
 SECONDS_WITH_TRAINING = 300
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-fault", action="store_true", help="every fault of the fault injection (make chaos)")
+
+
+@pytest.fixture(scope="session")
+def every_fault(request: pytest.FixtureRequest) -> bool:
+    """Whether a fault-injection test takes every fault, or the seeded few that the suite has time for."""
+    return bool(request.config.getoption("--every-fault"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "films" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
