@@ -4,6 +4,7 @@ ExportError
 ├── MissingWeights    install the language model, or say where it is
 ├── MissingExtra      install the `export` extra (torch, transformers, onnx, …)
 ├── NonFinite         report: training or a score gave a number that is not finite
+├── CouldNotJudge     retry: the gate could not judge the candidate now, which says nothing about it
 └── ParityError       report: the exported graph does not compute what torch computes
 """
 
@@ -24,6 +25,10 @@ class MissingExtra(ExportError):
 
 class NonFinite(ExportError):
     """A loss or a score is NaN or infinite where it must not be."""
+
+
+class CouldNotJudge(ExportError):
+    """Something the gate needs (a Triton, the parent) went away meanwhile; the candidate stays a candidate."""
 
 
 class ParityError(ExportError):
