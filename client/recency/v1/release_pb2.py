@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18recency/v1/release.proto\x12\nrecency.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x04\n\x07Release\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.recency.v1.ReleaseState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06parent\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14trained_through_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nitem_count\x18\x07 \x01(\x03\x12>\n\x0emodel_versions\x18\x08 \x03(\x0b\x32&.recency.v1.Release.ModelVersionsEntry\x12\x31\n\x07metrics\x18\t \x03(\x0b\x32 .recency.v1.Release.MetricsEntry\x12\x35\n\tchecksums\x18\n \x03(\x0b\x32\".recency.v1.Release.ChecksumsEntry\x12\x17\n\x0f\x63\x61nary_fraction\x18\x0b \x01(\x01\x1a\x34\n\x12ModelVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x30\n\x0e\x43hecksumsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x13ListReleasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x14ListReleasesResponse\x12%\n\x08releases\x18\x01 \x03(\x0b\x32\x13.recency.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\x03\":\n\x12GetReleaseResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release\")\n\x16\x41\x63tivateReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\x03\"?\n\x17\x41\x63tivateReleaseResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release\"5\n\x10SetCanaryRequest\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\"9\n\x11SetCanaryResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release\"9\n\x16RollbackReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\"?\n\x17RollbackReleaseResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release\"/\n\x14WatchReleasesRequest\x12\x17\n\x0finclude_current\x18\x01 \x01(\x08\"=\n\x15WatchReleasesResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release*\xcf\x01\n\x0cReleaseState\x12\x1d\n\x19RELEASE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RELEASE_STATE_CANDIDATE\x10\x01\x12\x18\n\x14RELEASE_STATE_SHADOW\x10\x02\x12\x18\n\x14RELEASE_STATE_CANARY\x10\x03\x12\x18\n\x14RELEASE_STATE_ACTIVE\x10\x04\x12\x19\n\x15RELEASE_STATE_RETIRED\x10\x05\x12\x1a\n\x16RELEASE_STATE_REJECTED\x10\x06\x32\x8a\x04\n\x0eReleaseService\x12Q\n\x0cListReleases\x12\x1f.recency.v1.ListReleasesRequest\x1a .recency.v1.ListReleasesResponse\x12K\n\nGetRelease\x12\x1d.recency.v1.GetReleaseRequest\x1a\x1e.recency.v1.GetReleaseResponse\x12Z\n\x0f\x41\x63tivateRelease\x12\".recency.v1.ActivateReleaseRequest\x1a#.recency.v1.ActivateReleaseResponse\x12H\n\tSetCanary\x12\x1c.recency.v1.SetCanaryRequest\x1a\x1d.recency.v1.SetCanaryResponse\x12Z\n\x0fRollbackRelease\x12\".recency.v1.RollbackReleaseRequest\x1a#.recency.v1.RollbackReleaseResponse\x12V\n\rWatchReleases\x12 .recency.v1.WatchReleasesRequest\x1a!.recency.v1.WatchReleasesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18recency/v1/release.proto\x12\nrecency.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x04\n\x07Release\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.recency.v1.ReleaseState\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06parent\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14trained_through_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nitem_count\x18\x07 \x01(\x03\x12>\n\x0emodel_versions\x18\x08 \x03(\x0b\x32&.recency.v1.Release.ModelVersionsEntry\x12\x31\n\x07metrics\x18\t \x03(\x0b\x32 .recency.v1.Release.MetricsEntry\x12\x35\n\tchecksums\x18\n \x03(\x0b\x32\".recency.v1.Release.ChecksumsEntry\x12\x17\n\x0f\x63\x61nary_fraction\x18\x0b \x01(\x01\x12#\n\x03use\x18\x0c \x01(\x0b\x32\x16.recency.v1.ReleaseUse\x12\x0c\n\x04kind\x18\r \x01(\t\x12\x0b\n\x03run\x18\x0e \x01(\t\x1a\x34\n\x12ModelVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x30\n\x0e\x43hecksumsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x01\n\nReleaseUse\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x16\n\x0erefused_reason\x18\x03 \x01(\t\x12\x0c\n\x04held\x18\x04 \x01(\x05\x12#\n\x03\x61rm\x18\x05 \x01(\x0b\x32\x16.recency.v1.ReleaseArm\x12)\n\x06shadow\x18\x06 \x01(\x0b\x32\x19.recency.v1.ReleaseShadow\"\xeb\x01\n\nReleaseArm\x12\x0f\n\x07\x61nswers\x18\x01 \x01(\x03\x12\x10\n\x08\x64\x65graded\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x0e\n\x06\x63licks\x18\x04 \x01(\x03\x12\x0e\n\x06reward\x18\x05 \x01(\x01\x12\x12\n\nreward_low\x18\x06 \x01(\x01\x12\x13\n\x0breward_high\x18\x07 \x01(\x01\x12\x31\n\x0elatency_median\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p90\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa2\x01\n\rReleaseShadow\x12\x0e\n\x06scored\x18\x01 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x03\x12\x15\n\roverlap_at_10\x18\x04 \x01(\x01\x12\x18\n\x10rank_correlation\x18\x05 \x01(\x01\x12/\n\x0clatency_mean\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"<\n\x13ListReleasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x14ListReleasesResponse\x12%\n\x08releases\x18\x01 \x03(\x0b\x32\x13.recency.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\x03\":\n\x12GetReleaseResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release\"b\n\x16\x41\x63tivateReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"O\n\x17\x41\x63tivateReleaseResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release\x12\x0e\n\x06served\x18\x02 \x01(\x08\"E\n\x10SetCanaryRequest\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x0e\n\x06reason\x18\x03 \x01(\t\"9\n\x11SetCanaryResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release\"9\n\x16RollbackReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\"?\n\x17RollbackReleaseResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release\"@\n\x10SetShadowRequest\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"9\n\x11SetShadowResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release\"/\n\x14WatchReleasesRequest\x12\x17\n\x0finclude_current\x18\x01 \x01(\x08\"=\n\x15WatchReleasesResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.recency.v1.Release*\xcf\x01\n\x0cReleaseState\x12\x1d\n\x19RELEASE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RELEASE_STATE_CANDIDATE\x10\x01\x12\x18\n\x14RELEASE_STATE_SHADOW\x10\x02\x12\x18\n\x14RELEASE_STATE_CANARY\x10\x03\x12\x18\n\x14RELEASE_STATE_ACTIVE\x10\x04\x12\x19\n\x15RELEASE_STATE_RETIRED\x10\x05\x12\x1a\n\x16RELEASE_STATE_REJECTED\x10\x06\x32\xd4\x04\n\x0eReleaseService\x12Q\n\x0cListReleases\x12\x1f.recency.v1.ListReleasesRequest\x1a .recency.v1.ListReleasesResponse\x12K\n\nGetRelease\x12\x1d.recency.v1.GetReleaseRequest\x1a\x1e.recency.v1.GetReleaseResponse\x12Z\n\x0f\x41\x63tivateRelease\x12\".recency.v1.ActivateReleaseRequest\x1a#.recency.v1.ActivateReleaseResponse\x12H\n\tSetCanary\x12\x1c.recency.v1.SetCanaryRequest\x1a\x1d.recency.v1.SetCanaryResponse\x12Z\n\x0fRollbackRelease\x12\".recency.v1.RollbackReleaseRequest\x1a#.recency.v1.RollbackReleaseResponse\x12H\n\tSetShadow\x12\x1c.recency.v1.SetShadowRequest\x1a\x1d.recency.v1.SetShadowResponse\x12V\n\rWatchReleases\x12 .recency.v1.WatchReleasesRequest\x1a!.recency.v1.WatchReleasesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,40 +39,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASE_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_RELEASE_CHECKSUMSENTRY']._loaded_options = None
   _globals['_RELEASE_CHECKSUMSENTRY']._serialized_options = b'8\001'
-  _globals['_RELEASESTATE']._serialized_start=1356
-  _globals['_RELEASESTATE']._serialized_end=1563
-  _globals['_RELEASE']._serialized_start=74
-  _globals['_RELEASE']._serialized_end=647
-  _globals['_RELEASE_MODELVERSIONSENTRY']._serialized_start=497
-  _globals['_RELEASE_MODELVERSIONSENTRY']._serialized_end=549
-  _globals['_RELEASE_METRICSENTRY']._serialized_start=551
-  _globals['_RELEASE_METRICSENTRY']._serialized_end=597
-  _globals['_RELEASE_CHECKSUMSENTRY']._serialized_start=599
-  _globals['_RELEASE_CHECKSUMSENTRY']._serialized_end=647
-  _globals['_LISTRELEASESREQUEST']._serialized_start=649
-  _globals['_LISTRELEASESREQUEST']._serialized_end=709
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=711
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=797
-  _globals['_GETRELEASEREQUEST']._serialized_start=799
-  _globals['_GETRELEASEREQUEST']._serialized_end=835
-  _globals['_GETRELEASERESPONSE']._serialized_start=837
-  _globals['_GETRELEASERESPONSE']._serialized_end=895
-  _globals['_ACTIVATERELEASEREQUEST']._serialized_start=897
-  _globals['_ACTIVATERELEASEREQUEST']._serialized_end=938
-  _globals['_ACTIVATERELEASERESPONSE']._serialized_start=940
-  _globals['_ACTIVATERELEASERESPONSE']._serialized_end=1003
-  _globals['_SETCANARYREQUEST']._serialized_start=1005
-  _globals['_SETCANARYREQUEST']._serialized_end=1058
-  _globals['_SETCANARYRESPONSE']._serialized_start=1060
-  _globals['_SETCANARYRESPONSE']._serialized_end=1117
-  _globals['_ROLLBACKRELEASEREQUEST']._serialized_start=1119
-  _globals['_ROLLBACKRELEASEREQUEST']._serialized_end=1176
-  _globals['_ROLLBACKRELEASERESPONSE']._serialized_start=1178
-  _globals['_ROLLBACKRELEASERESPONSE']._serialized_end=1241
-  _globals['_WATCHRELEASESREQUEST']._serialized_start=1243
-  _globals['_WATCHRELEASESREQUEST']._serialized_end=1290
-  _globals['_WATCHRELEASESRESPONSE']._serialized_start=1292
-  _globals['_WATCHRELEASESRESPONSE']._serialized_end=1353
-  _globals['_RELEASESERVICE']._serialized_start=1566
-  _globals['_RELEASESERVICE']._serialized_end=2088
+  _globals['_RELEASESTATE']._serialized_start=2233
+  _globals['_RELEASESTATE']._serialized_end=2440
+  _globals['_RELEASE']._serialized_start=106
+  _globals['_RELEASE']._serialized_end=743
+  _globals['_RELEASE_MODELVERSIONSENTRY']._serialized_start=593
+  _globals['_RELEASE_MODELVERSIONSENTRY']._serialized_end=645
+  _globals['_RELEASE_METRICSENTRY']._serialized_start=647
+  _globals['_RELEASE_METRICSENTRY']._serialized_end=693
+  _globals['_RELEASE_CHECKSUMSENTRY']._serialized_start=695
+  _globals['_RELEASE_CHECKSUMSENTRY']._serialized_end=743
+  _globals['_RELEASEUSE']._serialized_start=746
+  _globals['_RELEASEUSE']._serialized_end=907
+  _globals['_RELEASEARM']._serialized_start=910
+  _globals['_RELEASEARM']._serialized_end=1145
+  _globals['_RELEASESHADOW']._serialized_start=1148
+  _globals['_RELEASESHADOW']._serialized_end=1310
+  _globals['_LISTRELEASESREQUEST']._serialized_start=1312
+  _globals['_LISTRELEASESREQUEST']._serialized_end=1372
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=1374
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=1460
+  _globals['_GETRELEASEREQUEST']._serialized_start=1462
+  _globals['_GETRELEASEREQUEST']._serialized_end=1498
+  _globals['_GETRELEASERESPONSE']._serialized_start=1500
+  _globals['_GETRELEASERESPONSE']._serialized_end=1558
+  _globals['_ACTIVATERELEASEREQUEST']._serialized_start=1560
+  _globals['_ACTIVATERELEASEREQUEST']._serialized_end=1658
+  _globals['_ACTIVATERELEASERESPONSE']._serialized_start=1660
+  _globals['_ACTIVATERELEASERESPONSE']._serialized_end=1739
+  _globals['_SETCANARYREQUEST']._serialized_start=1741
+  _globals['_SETCANARYREQUEST']._serialized_end=1810
+  _globals['_SETCANARYRESPONSE']._serialized_start=1812
+  _globals['_SETCANARYRESPONSE']._serialized_end=1869
+  _globals['_ROLLBACKRELEASEREQUEST']._serialized_start=1871
+  _globals['_ROLLBACKRELEASEREQUEST']._serialized_end=1928
+  _globals['_ROLLBACKRELEASERESPONSE']._serialized_start=1930
+  _globals['_ROLLBACKRELEASERESPONSE']._serialized_end=1993
+  _globals['_SETSHADOWREQUEST']._serialized_start=1995
+  _globals['_SETSHADOWREQUEST']._serialized_end=2059
+  _globals['_SETSHADOWRESPONSE']._serialized_start=2061
+  _globals['_SETSHADOWRESPONSE']._serialized_end=2118
+  _globals['_WATCHRELEASESREQUEST']._serialized_start=2120
+  _globals['_WATCHRELEASESREQUEST']._serialized_end=2167
+  _globals['_WATCHRELEASESRESPONSE']._serialized_start=2169
+  _globals['_WATCHRELEASESRESPONSE']._serialized_end=2230
+  _globals['_RELEASESERVICE']._serialized_start=2443
+  _globals['_RELEASESERVICE']._serialized_end=3039
 # @@protoc_insertion_point(module_scope)

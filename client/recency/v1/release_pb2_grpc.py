@@ -60,6 +60,11 @@ class ReleaseServiceStub(object):
                 request_serializer=recency_dot_v1_dot_release__pb2.RollbackReleaseRequest.SerializeToString,
                 response_deserializer=recency_dot_v1_dot_release__pb2.RollbackReleaseResponse.FromString,
                 _registered_method=True)
+        self.SetShadow = channel.unary_unary(
+                '/recency.v1.ReleaseService/SetShadow',
+                request_serializer=recency_dot_v1_dot_release__pb2.SetShadowRequest.SerializeToString,
+                response_deserializer=recency_dot_v1_dot_release__pb2.SetShadowResponse.FromString,
+                _registered_method=True)
         self.WatchReleases = channel.unary_stream(
                 '/recency.v1.ReleaseService/WatchReleases',
                 request_serializer=recency_dot_v1_dot_release__pb2.WatchReleasesRequest.SerializeToString,
@@ -106,6 +111,13 @@ class ReleaseServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetShadow(self, request, context):
+        """Lets a release score some requests without effect, beside the one that answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchReleases(self, request, context):
         """Every change of a release's state, from now on.
         """
@@ -140,6 +152,11 @@ def add_ReleaseServiceServicer_to_server(servicer, server):
                     servicer.RollbackRelease,
                     request_deserializer=recency_dot_v1_dot_release__pb2.RollbackReleaseRequest.FromString,
                     response_serializer=recency_dot_v1_dot_release__pb2.RollbackReleaseResponse.SerializeToString,
+            ),
+            'SetShadow': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetShadow,
+                    request_deserializer=recency_dot_v1_dot_release__pb2.SetShadowRequest.FromString,
+                    response_serializer=recency_dot_v1_dot_release__pb2.SetShadowResponse.SerializeToString,
             ),
             'WatchReleases': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchReleases,
@@ -283,6 +300,33 @@ class ReleaseService(object):
             '/recency.v1.ReleaseService/RollbackRelease',
             recency_dot_v1_dot_release__pb2.RollbackReleaseRequest.SerializeToString,
             recency_dot_v1_dot_release__pb2.RollbackReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetShadow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recency.v1.ReleaseService/SetShadow',
+            recency_dot_v1_dot_release__pb2.SetShadowRequest.SerializeToString,
+            recency_dot_v1_dot_release__pb2.SetShadowResponse.FromString,
             options,
             channel_credentials,
             insecure,
