@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recency_cli import watching
 from recency_cli.context import Json, now_micros, opened_store, settings_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from recency_store.records import ReleaseRecord
 
 app = typer.Typer(no_args_is_help=True, help="Train and publish releases.")
+watching.add_to(app)
 
 _CACHED = Path(".cache/ml-100k")
 

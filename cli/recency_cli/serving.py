@@ -62,7 +62,7 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         if until_stdin_closes:
-            _on_stdin_closed(lambda: loop.call_soon_threadsafe(stop.set))
+            end_when_stdin_closes(lambda: loop.call_soon_threadsafe(stop.set))
         with opened_store(settings) as store:
             await run(config, store, now_micros, stop=stop, ready=ready)
 
@@ -103,7 +103,7 @@ def triton(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     if until_stdin_closes:
-        _on_stdin_closed(stop.set)
+        end_when_stdin_closes(stop.set)
 
     def ready(running: Running) -> None:
         ports = {"http_port": running.http_port, "metrics_port": running.metrics_port, "pid": running.pid}
@@ -128,7 +128,9 @@ def _announce(as_json: bool, facts: dict[str, Any], name: str) -> None:
         print(f"{name} ready on {facts['address']} ({rest}); Ctrl-C ends it", flush=True)
 
 
-def _on_stdin_closed(then: Callable[[], object]) -> None:
+def end_when_stdin_closes(then: Callable[[], object]) -> None:
+    """Calls `then` when whoever holds the other end of our standard input is gone."""
+
     def wait() -> None:
         # Unbuffered: an interpreter that ends while a thread is inside the buffer's lock aborts.
         while os.read(sys.stdin.fileno(), 4_096):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from recency_export.language_settings import LanguageModelSettings
+from recency_export.watch_policy import WatchSettings
 from recency_features.spec import HISTORY_LENGTH
 
 
@@ -98,3 +100,5 @@ class BootstrapConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
     holdout: HoldoutSettings = field(default_factory=HoldoutSettings)
     ranker: RankerSettings = field(default_factory=RankerSettings)
+    language_model: LanguageModelSettings = field(default_factory=LanguageModelSettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
