@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,16 @@ class Cooccurrence:
     dense: npt.NDArray[np.float32] | None
     neighbour_ids: npt.NDArray[np.int32] | None
     neighbour_weights: npt.NDArray[np.float32] | None
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The tables as the graphs look them up, each with two dimensions, by the names of `shared_tables.TABLES`."""
+        found: dict[str, npt.NDArray[Any]] = {"log_count": np.log1p(self.count)[:, np.newaxis]}
+        if self.dense is not None:
+            found["pairs"] = self.dense
+        if self.neighbour_ids is not None and self.neighbour_weights is not None:
+            found["neighbour_ids"] = self.neighbour_ids
+            found["neighbour_weights"] = self.neighbour_weights.reshape(len(self.count), -1)
+        return found
 
 
 def positive_sequences(data: Dataset, held_out_too: bool) -> list[npt.NDArray[np.int32]]:

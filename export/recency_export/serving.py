@@ -55,6 +55,16 @@ class Overlay(NamedTuple):
     fresh_vectors: Tensor
 
 
+class Tables(NamedTuple):
+    """What has a row an item: the item matrix [N, D], and what the ranker looks up, as `Cooccurrence.arrays` has it."""
+
+    items: Tensor
+    log_count: Tensor
+    pairs: Tensor | None = None
+    neighbour_ids: Tensor | None = None
+    neighbour_weights: Tensor | None = None
+
+
 class Ranker(nn.Module):
     """The features' weights: silent at the start, with gain 1 on the retrieval logit."""
 
@@ -89,21 +99,22 @@ class Serving(nn.Module):
         settings: RankerSettings,
     ) -> None:
         super().__init__()
-        self.items = nn.Parameter(torch.from_numpy(item_vectors), requires_grad=False)
+        self.tables = _tables(torch.from_numpy(item_vectors), tables)
         self.users = users
         self.trend_gain = nn.Parameter(torch.zeros(len(_LENGTHS) + 1, TRENDS))
         self.ranker = Ranker(settings)
         self._learned_dim = model.learned_dim
         self._content_dim = model.content_dim
         self._window = settings.window
-        self.set_tables(tables)
+
+    @property
+    def items(self) -> Tensor:
+        """The item matrix, [N, D]."""
+        return self.tables.items
 
     def set_tables(self, tables: Cooccurrence) -> None:
         """Takes other co-occurrence tables: a release's are counted on more events than its ranker was fitted on."""
-        self.log_count = nn.Parameter(torch.from_numpy(np.log1p(tables.count)), requires_grad=False)
-        self.pairs = _table(tables.dense)
-        self.neighbour_ids = _table(tables.neighbour_ids)
-        self.neighbour_weights = _table(tables.neighbour_weights)
+        self.tables = _tables(self.items, tables)
 
     def user_vector(self, user: User, fresh_RD: Tensor) -> Tensor:
         """u, [B, D]: zeros in the content dimensions, where only steering looks."""
@@ -135,9 +146,7 @@ class Serving(nn.Module):
         count = self.items.shape[0]
         known_BC = ids_BC < count
         together_BCF = self._together(user, ids_BC.clamp(max=count - 1), known_BC)
-        popularity_BC = torch.where(
-            known_BC, F.embedding(ids_BC.clamp(max=count - 1), self.log_count.unsqueeze(1))[..., 0], 0
-        )
+        popularity_BC = torch.where(known_BC, F.embedding(ids_BC.clamp(max=count - 1), self.tables.log_count)[..., 0], 0)
         own_BC = ((ids_BC.unsqueeze(2) == user.own_count_ids.unsqueeze(1)) * user.own_counts.unsqueeze(1)).sum(2)
         length_B1 = user.history_length.unsqueeze(1).to(base_BC.dtype)
         age_B1 = user.history_ages_seconds[:, -1:]
@@ -166,9 +175,9 @@ class Serving(nn.Module):
         """Co-occurrence with the newest history, by kind, and with its last position alone: [B, C, 2 · KINDS]."""
         ids_BP, usable_BP = self._newest(user)
         decay_BPK = self._decay(ids_BP.shape[1], usable_BP)
-        if self.pairs is not None:
+        if self.tables.pairs is not None:
             places_BPC = ids_BP.unsqueeze(2) * self.items.shape[0] + ids_BC.unsqueeze(1)
-            pairs_BPCK = F.embedding(places_BPC, self.pairs)
+            pairs_BPCK = F.embedding(places_BPC, self.tables.pairs)
             whole = (pairs_BPCK * decay_BPK.unsqueeze(2)).sum(1)
             last = pairs_BPCK[:, -1] * decay_BPK[:, -1:]
         else:
@@ -177,16 +186,17 @@ class Serving(nn.Module):
 
     def _listed_together(self, ids_BP: Tensor, decay_BPK: Tensor, ids_BC: Tensor) -> tuple[Tensor, Tensor]:
         """The same from neighbour lists: each candidate gets a slot, and what the lists name adds to the slots."""
-        assert self.neighbour_ids is not None
-        assert self.neighbour_weights is not None
+        neighbour_ids, neighbour_weights = self.tables.neighbour_ids, self.tables.neighbour_weights
+        assert neighbour_ids is not None
+        assert neighbour_weights is not None
         rows, columns = ids_BC.shape
         # One slot more than there are candidates, for neighbours that are none; slots of the last position come after.
         slots_BC = torch.arange(1, columns + 1, dtype=torch.int64).expand(rows, columns)
         slot_BN = torch.zeros(rows, self.items.shape[0] + 1, dtype=torch.int64).scatter(
             1, ids_BC.to(torch.int64), slots_BC
         )
-        near_BPM = F.embedding(ids_BP, self.neighbour_ids).to(torch.int64)
-        weight_BPMK = F.embedding(ids_BP, self.neighbour_weights.flatten(1)).reshape(*near_BPM.shape, KINDS)
+        near_BPM = F.embedding(ids_BP, neighbour_ids).to(torch.int64)
+        weight_BPMK = F.embedding(ids_BP, neighbour_weights).reshape(*near_BPM.shape, KINDS)
         weight_BPMK = weight_BPMK * decay_BPK.unsqueeze(2)
         own_slot_BCK = slot_BN.gather(1, ids_BC.to(torch.int64)).unsqueeze(2).expand(rows, columns, KINDS)
 
@@ -210,8 +220,8 @@ def _fading(back_P: Tensor, half: float) -> Tensor:
     return torch.exp(back_P * (-math.log(2.0) / half))
 
 
-def _table(array: npt.NDArray[np.float32] | npt.NDArray[np.int32] | None) -> nn.Parameter | None:
-    return None if array is None else nn.Parameter(torch.from_numpy(array), requires_grad=False)
+def _tables(items: Tensor, tables: Cooccurrence) -> Tables:
+    return Tables(items, **{name: torch.from_numpy(array) for name, array in tables.arrays().items()})
 
 
 class Recommender(nn.Module):

@@ -1,7 +1,9 @@
 """`recommender` and `scorer` as ONNX over one external data file, items.bin.
 
-torch's exporter writes the graphs; then the large tables are moved into the shared file (the item matrix first, at offset 0)
-and `k`, which torch knows only as a tensor's length, becomes an input of its own.
+torch's exporter writes the graphs with every table that has a row an item as an input, so that no number of items is taken
+for fixed; then the tables move into the shared file (the item matrix first, at offset 0), and `k`, which torch knows only
+as a tensor's length, becomes an input of its own. What is left of the catalogue in a graph is the shapes and places of its
+tables: `shared_tables.py` gives the same graph other ones.
 """
 
 from __future__ import annotations
@@ -9,22 +11,19 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from recency_export.serving import TRENDS, Overlay, Recommender, Scorer, Serving, User
+from recency_export.serving import TRENDS, Overlay, Recommender, Scorer, Serving, Tables, User
+from recency_export.shared_tables import ITEMS_BIN, place_tables, write_tables
 from recency_features.spec import INPUTS, OUTPUTS, RECOMMENDER, SCORER, USER_FEATURE_DIM
 
-ITEMS_BIN = "items.bin"
-# Parameters that lie in the shared file, in its order; the rest is small and stays in each graph.
-_SHARED = ("items", "pairs", "neighbour_ids", "neighbour_weights")
-_ALIGNMENT = 4096
 _OPSET = 18
 # Letters of the dimensions' legend that a request decides.
 _DYNAMIC = frozenset(("B", "L", "E", "C", "K", "R", "N+R", "k"))
@@ -32,29 +31,38 @@ _PLACES = "k_places"
 
 
 class _Flat(torch.nn.Module):
-    """A model that takes its inputs one by one, as a graph does."""
+    """A model that takes its inputs one by one, as a graph does, and after them the tables of these names."""
 
-    def __init__(self, model: Recommender | Scorer) -> None:
+    def __init__(self, model: Recommender | Scorer, tables: Sequence[str]) -> None:
         super().__init__()
         self.model = model
+        self._names = tables
 
     def forward(self, *inputs: torch.Tensor) -> Any:
-        """The user's tensors, ids, the overlay's tensors, and whatever follows."""
+        """The user's tensors, ids, the overlay's tensors, whatever follows, and the tables."""
         user, ids, overlay = len(User._fields), len(User._fields) + 1, len(User._fields) + 1 + len(Overlay._fields)
-        return self.model(User(*inputs[:user]), inputs[user], Overlay(*inputs[ids:overlay]), *inputs[overlay:])
+        rest = len(inputs) - len(self._names)
+        self.model.serving.tables = Tables(**dict(zip(self._names, inputs[rest:], strict=True)))
+        return self.model(User(*inputs[:user]), inputs[user], Overlay(*inputs[ids:overlay]), *inputs[overlay:rest])
 
 
 def export_graphs(serving: Serving, target: Path) -> None:
     """Writes items.bin, recommender/model.onnx and scorer/model.onnx (each with items.bin hard-linked beside it)."""
     serving.eval()
-    offsets = _write_shared(serving, target / ITEMS_BIN)
+    own = serving.tables
+    tables = {name: table for name, table in own._asdict().items() if table is not None}
+    places = write_tables({name: table.numpy() for name, table in tables.items()}, target / ITEMS_BIN)
     user, overlay = _example(serving)
     ids = torch.tensor([[0, -1, -1], [-1, -1, -1]], dtype=torch.int32)
-    recommender = _export(Recommender(serving), RECOMMENDER, (*user, ids, *overlay, torch.zeros(5)))
+    recommender = _export(Recommender(serving), RECOMMENDER, (*user, ids, *overlay, torch.zeros(5)), tables)
     _make_k_an_input(recommender)
-    scorer = _export(Scorer(serving), SCORER, (*user, ids, *overlay))
+    scorer = _export(Scorer(serving), SCORER, (*user, ids, *overlay), tables)
+    serving.tables = own
     for name, model in ((RECOMMENDER, recommender), (SCORER, scorer)):
-        _share(model, offsets)
+        inputs = [value for value in model.graph.input if value.name not in places]
+        del model.graph.input[:]
+        model.graph.input.extend(inputs)
+        place_tables(model, places)
         folder = target / name
         folder.mkdir()
         (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
@@ -79,56 +87,31 @@ def _example(serving: Serving) -> tuple[User, Overlay]:
     return user, overlay
 
 
-def _export(model: Recommender | Scorer, name: str, example: tuple[torch.Tensor, ...]) -> onnx.ModelProto:
+def _export(
+    model: Recommender | Scorer, name: str, example: tuple[torch.Tensor, ...], tables: Mapping[str, torch.Tensor]
+) -> onnx.ModelProto:
     """By torch's tracing exporter: the same graph as the newer one's in a twentieth of its time (docs/decisions/0021)."""
     inputs = [tensor for tensor in INPUTS[name] if tensor.name != "k"]
     shapes = {tensor.name: tensor.dims for tensor in (*inputs, *OUTPUTS[name])} | {_PLACES: ("k",)}
     names = [tensor.name for tensor in inputs] + ([_PLACES] if name == RECOMMENDER else [])
+    dynamic = {
+        tensor: {axis: letter for axis, letter in enumerate(dims) if letter in _DYNAMIC}
+        for tensor, dims in shapes.items()
+    }
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         # It is called old, and it notes each size that it takes for fixed: the parity check is what tells.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Flat(model).eval(),
-            example,
+            _Flat(model, list(tables)).eval(),
+            (*example, *tables.values()),
             f"{folder}/model.onnx",
             dynamo=False,
             opset_version=_OPSET,
-            input_names=names,
+            input_names=[*names, *tables],
             output_names=[tensor.name for tensor in OUTPUTS[name]],
-            dynamic_axes={
-                tensor: {axis: letter for axis, letter in enumerate(dims) if letter in _DYNAMIC}
-                for tensor, dims in shapes.items()
-            },
+            dynamic_axes=dynamic | {table: {0: f"{table}_rows"} for table in tables},
         )
         return onnx.load_model(f"{folder}/model.onnx")
-
-
-def _write_shared(serving: Serving, path: Path) -> dict[str, tuple[int, int]]:
-    """The shared file; answers where each table lies, (offset, bytes)."""
-    offsets = {}
-    with path.open("wb") as file:
-        for name in _SHARED:
-            table = getattr(serving, name)
-            if table is None:
-                continue
-            file.write(b"\0" * (-file.tell() % _ALIGNMENT))
-            data = np.ascontiguousarray(table.detach().numpy()).tobytes()
-            offsets[name] = (file.tell(), len(data))
-            file.write(data)
-    return offsets
-
-
-def _share(model: onnx.ModelProto, offsets: dict[str, tuple[int, int]]) -> None:
-    """Points the large initialisers into the shared file."""
-    for initializer in model.graph.initializer:
-        name = initializer.name.removeprefix("model.serving.")
-        if name in offsets:
-            offset, length = offsets[name]
-            initializer.ClearField("raw_data")
-            initializer.data_location = TensorProto.EXTERNAL
-            del initializer.external_data[:]
-            for key, value in (("location", ITEMS_BIN), ("offset", str(offset)), ("length", str(length))):
-                initializer.external_data.add(key=key, value=value)
 
 
 def _make_k_an_input(model: onnx.ModelProto) -> None:
@@ -167,8 +150,3 @@ def _make_k_an_input(model: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
     # Shapes that the exporter noted speak of the length that k was.
     del graph.value_info[:]
-
-
-def shared_matrix(path: Path, items: int, dim: int) -> npt.NDArray[np.float32]:
-    """The item matrix of a release, read from the head of its items.bin."""
-    return np.fromfile(path, dtype="<f4", count=items * dim).reshape(items, dim)
