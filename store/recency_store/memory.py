@@ -324,6 +324,10 @@ class MemoryStore:
         with self._open():
             return next((r for r in self._releases.values() if r.state == ReleaseState.ACTIVE), None)
 
+    def serving_releases(self) -> list[ReleaseRecord]:
+        """As the protocol says."""
+        return [record for record in self.list_releases() if record.state in SERVING_STATES]
+
     # --- leases ----------------------------------------------------------------------------------------------------
     def acquire_lease(self, name: str, holder: str, ttl_micros: int, now_micros: Micros) -> Lease | None:
         """As the protocol says. An expired lease is gone: whoever comes next, its old holder too, gets a new fence."""

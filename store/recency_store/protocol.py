@@ -152,6 +152,10 @@ class Store(Protocol):
         """The one that serves."""
         ...
 
+    def serving_releases(self) -> list[ReleaseRecord]:
+        """Those that are active, canary or shadow, newest first; cheap enough to ask twice a second."""
+        ...
+
     # --- leases ----------------------------------------------------------------------------------------------------
     def acquire_lease(self, name: str, holder: str, ttl_micros: int, now_micros: Micros) -> Lease | None:
         """Takes or renews a lease; None while somebody else holds it. A new holder gets a higher fence."""

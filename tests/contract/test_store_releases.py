@@ -139,3 +139,12 @@ def test_a_write_under_a_lease_that_has_passed_on_is_refused(store, make_release
     assert store.active_release() is None
     store.set_release_state(1, ReleaseState.ACTIVE, lease=new)
     assert store.active_release().release == 1
+
+
+def test_the_releases_that_take_part_are_listed_newest_first(store, make_release):
+    states = (ReleaseState.ACTIVE, ReleaseState.CANARY, ReleaseState.SHADOW, ReleaseState.RETIRED, ReleaseState.REJECTED)
+    for n, state in enumerate(states, 1):
+        store.put_release(make_release(n))
+        store.set_release_state(n, state)
+    store.put_release(make_release(6))
+    assert [(r.release, r.state.value) for r in store.serving_releases()] == [(3, "SHADOW"), (2, "CANARY"), (1, "ACTIVE")]

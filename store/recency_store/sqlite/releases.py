@@ -117,5 +117,14 @@ def active(connection: sqlite3.Connection) -> ReleaseRecord | None:
     return None if row is None else _record_of(row)
 
 
+def serving(connection: sqlite3.Connection) -> list[ReleaseRecord]:
+    """Those that take part in answers or in scoring beside them, newest first."""
+    states = ", ".join(f"'{state.value}'" for state in SERVING_STATES)
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM releases WHERE state IN ({states}) ORDER BY release DESC"
+    ).fetchall()
+    return [_record_of(row) for row in found]
+
+
 def _record_of(row: tuple[Any, ...]) -> ReleaseRecord:
     return ReleaseRecord(row[0], ReleaseState(row[1]), *row[2:])

@@ -184,6 +184,11 @@ class SqliteStore:
         with self._database.read() as connection:
             return releases.active(connection)
 
+    def serving_releases(self) -> list[ReleaseRecord]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return releases.serving(connection)
+
     # --- leases ----------------------------------------------------------------------------------------------------
     def acquire_lease(self, name: str, holder: str, ttl_micros: int, now_micros: Micros) -> Lease | None:
         """As the protocol says."""
