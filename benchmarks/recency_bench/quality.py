@@ -24,6 +24,7 @@ import numpy as np
 
 from recency.v1 import recommendation_pb2
 from recency.v1.recommendation_pb2_grpc import RecommendationServiceStub
+from recency_bench.served import ReplayClock
 from recency_bench.split import Split
 from recency_export.evaluate import rank_metrics
 from recency_features.golden import write_golden
@@ -59,17 +60,6 @@ class QualityResult:
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return asdict(self)
-
-
-class ReplayClock:
-    """The gateway's clock, set to the moment that is replayed."""
-
-    def __init__(self) -> None:
-        self.now_micros = 0
-
-    def __call__(self) -> int:
-        """Microseconds since 1970."""
-        return self.now_micros
 
 
 def as_of_start(folder: Path, to: Path) -> Manifest:

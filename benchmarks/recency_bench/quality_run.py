@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 
-from recency_bench.quality import QualityResult, ReplayClock, as_of_start, fill, register, replay, row
+from recency_bench.quality import QualityResult, as_of_start, fill, register, replay, row
 from recency_bench.references import reference_rows
+from recency_bench.served import ReplayClock, served_stack
 from recency_bench.split import Split
 from recency_export.evaluate import ranks_in_slates
 from recency_export.pipeline import bootstrap
 from recency_export.progress import Progress
 from recency_export.settings import BootstrapConfig
 from recency_inference.local import TritonConfig
-from recency_inference.run import Running, run_triton
-from recency_server.config import Bound, GatewayConfig
-from recency_server.gateway import serve
+from recency_server.config import GatewayConfig
 from recency_server.parts import RecommendConfig
 from recency_store.manifest import read_manifest
-from recency_store.protocol import Store
 from recency_store.sqlite import open_sqlite
-
-_READY_SECONDS = 120.0
-_T = TypeVar("_T")
 
 
 async def quality(
@@ -63,13 +56,12 @@ async def quality(
             manifest = as_of_start(release, folder / "live" / str(read_manifest(release).release))
             fill(store, split, clock.now_micros, events=False)
             register(store, folder / "live" / str(manifest.release), manifest, clock.now_micros)
-            mine = dataclasses.replace(triton, data=folder, grpc_port=0, http_port=0, metrics_port=0)
-            async with _stack(mine, gateway, store, folder / "live", clock) as target:
-                slates, bad = await replay(target, store, split, clock, partial(advance, seed))
+            async with served_stack(triton, gateway, store, folder, folder / "live", clock) as served:
+                slates, bad = await replay(served.gateway, store, split, clock, partial(advance, seed))
         degraded += bad
         ranks.append(ranks_in_slates(slates, [case.item_id for case in split.test]))
-    served = row("Recency, served", ranks, float(np.mean(seconds)))
-    return QualityResult(rows=[served, *reference_rows(split, leave_seen_out=leave_seen_out)], degraded=degraded)
+    ours = row("Recency, served", ranks, float(np.mean(seconds)))
+    return QualityResult(rows=[ours, *reference_rows(split, leave_seen_out=leave_seen_out)], degraded=degraded)
 
 
 def _leaves_seen_out(recommend: RecommendConfig, repeat_share: float) -> bool:
@@ -85,53 +77,3 @@ def _train(split: Split, folder: Path, export: BootstrapConfig, report: Progress
         fill(store, split, split.test[-1].time_micros, events=True)
         config = dataclasses.replace(export, workspace=folder / "export")
         return Path(bootstrap(store, folder / "releases", config, report).url)
-
-
-@asynccontextmanager
-async def _stack(
-    triton: TritonConfig,
-    gateway: GatewayConfig,
-    store: Store,
-    releases: Path,
-    clock: ReplayClock,
-) -> AsyncIterator[str]:
-    """A Triton with its agent in a thread, and a gateway in this loop; yields the gateway's address."""
-    loop = asyncio.get_running_loop()
-    end_triton = threading.Event()
-    up: asyncio.Future[Running] = loop.create_future()
-
-    def tell(running: Running) -> None:
-        loop.call_soon_threadsafe(up.set_result, running)
-
-    run = loop.create_task(asyncio.to_thread(run_triton, triton, store, releases, end_triton, tell, _wall_micros))
-    try:
-        target = (await _first(up, run)).target
-        stop = asyncio.Event()
-        bound: asyncio.Future[Bound] = loop.create_future()
-        mine = dataclasses.replace(
-            gateway, grpc_address="127.0.0.1:0", http_address="127.0.0.1:0", triton_address=target
-        )
-        served = loop.create_task(serve(mine, store, clock, stop=stop, ready=bound.set_result))
-        try:
-            yield f"127.0.0.1:{(await _first(bound, served)).grpc_port}"
-        finally:
-            stop.set()
-            await served
-    finally:
-        end_triton.set()
-        await run
-
-
-async def _first(up: asyncio.Future[_T], run: asyncio.Task[None]) -> _T:
-    """What `up` will hold, unless `run` ends before: then its error is raised."""
-    either: set[asyncio.Future[Any]] = {up, run}
-    await asyncio.wait(either, timeout=_READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-    if run.done():
-        await run
-    if not up.done():
-        raise TimeoutError(f"the stack of the bench was not ready in {_READY_SECONDS:.0f} s")
-    return up.result()
-
-
-def _wall_micros() -> int:
-    return time.time_ns() // 1_000

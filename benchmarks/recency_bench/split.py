@@ -29,7 +29,7 @@ class Split:
 def leave_one_out(source: Store, *, max_cases: int = 5_000, seed: int = 0) -> Split:
     """Splits what a store holds. A user's last positive event is a test where an earlier positive one exists; with more
     users than `max_cases`, a sample of them is tested (the others' events are all known)."""
-    items = _catalogue(source)
+    items = catalogue(source)
     known_ids = {new.item.item_id for new in items}
     events = [e for e in source.scan_log() if e.item_id in known_ids]
     events.sort(key=lambda event: (event.time_micros, event.sequence))
@@ -47,7 +47,8 @@ def leave_one_out(source: Store, *, max_cases: int = 5_000, seed: int = 0) -> Sp
     return Split(known=[e for e in events if e.sequence not in held_out], test=test, items=items)
 
 
-def _catalogue(source: Store) -> list[NewItem]:
+def catalogue(source: Store) -> list[NewItem]:
+    """Every item of a store, with its text vector where it has one."""
     items: list[NewItem] = []
     after = ""
     while page := source.list_items(_PAGE, after):

@@ -1,0 +1,137 @@
+"""Replays a stretch against a running stack: everything that has come to be known by a moment is written, then the user of
+the next event is asked for, then time goes on.
+
+A delay changes when something is written, and nothing else: so many seconds after its own time. Without a delay an event is
+written before the next one is asked for, also within one second: the order of the log is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+import numpy as np
+import numpy.typing as npt
+
+from recency.v1 import catalog_pb2, recommendation_pb2
+from recency.v1.catalog_pb2_grpc import CatalogServiceStub
+from recency.v1.recommendation_pb2_grpc import RecommendationServiceStub
+from recency_bench.served import ReplayClock
+from recency_bench.stretch import Cases, Stretch
+from recency_store.protocol import Store
+
+TOP = 10
+MICROS = 1_000_000
+_TIMEOUT_SECONDS = 30.0
+NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """How late each channel is, in seconds after the fact (NEVER: not at all)."""
+
+    behaviour: float = 0.0
+    catalogue: float = 0.0
+    learner: float = 0.0
+
+
+class Feed:
+    """Writes the stretch's changes into a store as they become due. Items go through the API, so that they are embedded and
+    found by the time the call answers; events go straight into the log."""
+
+    def __init__(
+        self, stretch: Stretch, store: Store, upsert: Callable[[Any], Awaitable[None]], delays: Delays
+    ) -> None:
+        self._stretch = stretch
+        self._store = store
+        self._upsert = upsert
+        self._times = np.array([event.time_micros for event in stretch.stream], dtype=np.int64)
+        self._events_due = due_micros(self._times, delays.behaviour)
+        born = np.array([newcomer.born_micros for newcomer in stretch.newcomers], dtype=np.int64)
+        self._items_due = due_micros(born, delays.catalogue)
+        self.events = 0
+        self._items = 0
+
+    async def until(self, place: int, clock: ReplayClock) -> None:
+        """Writes what is due when the stream's event at `place` is about to happen."""
+        now = int(self._times[place])
+        while self._items < len(self._items_due) and self._items_due[self._items] <= now:
+            # An item is never later than the moment that it is written at.
+            clock.now_micros = int(self._items_due[self._items])
+            await self._upsert(self._stretch.newcomers[self._items].new.item)
+            self._items += 1
+        clock.now_micros = now
+        self._write(min(place, int(np.searchsorted(self._events_due, now, side="right"))))
+
+    def all_before(self, place: int) -> None:
+        """Writes every event before a place that will ever be due."""
+        self._write(min(place, int(np.searchsorted(self._events_due, NEVER_MICROS, side="left"))))
+
+    def _write(self, end: int) -> None:
+        if end > self.events:
+            self._store.append([event.event() for event in self._stretch.stream[self.events : end]])
+            self.events = end
+
+
+NEVER_MICROS = np.iinfo(np.int64).max
+
+
+def due_micros(times_micros: npt.NDArray[np.int64], delay_seconds: float) -> npt.NDArray[np.int64]:
+    """When changes of these times are written."""
+    if delay_seconds == NEVER:
+        return np.full(len(times_micros), NEVER_MICROS, dtype=np.int64)
+    return times_micros + int(delay_seconds * MICROS)
+
+
+class Asker:
+    """Asks the gateway as its callers do, one request after the other."""
+
+    def __init__(self, channel: grpc.aio.Channel, clock: ReplayClock) -> None:
+        self._recommendations: Any = RecommendationServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._catalog: Any = CatalogServiceStub(channel)  # type: ignore[no-untyped-call]
+        self.clock = clock
+        self.degraded = 0
+
+    async def recommend(self, user_id: str) -> recommendation_pb2.RecommendResponse:
+        """One slate."""
+        request = recommendation_pb2.RecommendRequest(user_id=user_id, page_size=TOP)
+        slate: recommendation_pb2.RecommendResponse = await self._recommendations.Recommend(
+            request, timeout=_TIMEOUT_SECONDS
+        )
+        return slate
+
+    async def gain(self, user_id: str, item_id: str) -> float:
+        """NDCG@10 of one item in the slate asked for now."""
+        slate = await self.recommend(user_id)
+        self.degraded += slate.degraded
+        for place, recommendation in enumerate(slate.recommendations):
+            if recommendation.item_id == item_id:
+                return 1.0 / math.log2(place + 2)
+        return 0.0
+
+    async def upsert(self, item: Any) -> None:
+        """Adds an item."""
+        await self._catalog.UpsertItems(catalog_pb2.UpsertItemsRequest(items=[item]), timeout=_TIMEOUT_SECONDS)
+
+
+async def replay_window(
+    asker: Asker,
+    feed: Feed,
+    stretch: Stretch,
+    cases: Cases,
+    first: int,
+    last: int,
+    before_case: Callable[[int], Awaitable[None]],
+) -> npt.NDArray[np.float32]:
+    """The gains of cases first:last. `before_case(place)` is called when everything due is written."""
+    gains = np.zeros(last - first, dtype=np.float32)
+    for number in range(first, last):
+        place = int(cases.place[number])
+        await feed.until(place, asker.clock)
+        await before_case(place)
+        event = stretch.stream[place]
+        gains[number - first] = await asker.gain(event.user_id, event.item_id)
+    return gains
