@@ -1,0 +1,185 @@
+"""Experiment tracking: one run for each release that is trained, in TensorBoard's files or in Weights & Biases.
+
+A run keeps its name for good (the manifest holds it as `run`: no time, no path of a machine is in it); an exporter that
+was killed goes on in the same run. Tracking tells, it decides nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from recency_export.errors import ExportError, MissingExtra
+
+_log = structlog.get_logger("recency.export.tracking")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
+_FLUSH_SECONDS = 10
+_WANDB_START_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingSettings:
+    """Where runs are kept."""
+
+    # `wandb` needs the `wandb` extra; `none` keeps none.
+    backend: Literal["tensorboard", "wandb", "none"] = "tensorboard"
+    # Of Weights & Biases: the project, and whether runs are sent as they happen or kept until `wandb sync`.
+    project: str = "recency"
+    mode: Literal["offline", "online"] = "offline"
+
+
+class Run(Protocol):
+    """One training run."""
+
+    @property
+    def url(self) -> str:
+        """What a release's manifest says of its run: the same for the same name, on every machine."""
+        ...
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """A point of each of several curves."""
+        ...
+
+    def summary(self, values: Mapping[str, float]) -> None:
+        """What the run came to: one number a name."""
+        ...
+
+    def figure(self, name: str, path: Path) -> None:
+        """A PNG."""
+        ...
+
+    def close(self) -> None:
+        """Writes what is left; nothing is written after it."""
+        ...
+
+
+def open_run(settings: TrackingSettings, folder: Path, name: str, clock: Callable[[], float] = time.time) -> Run:
+    """The run of that name under `folder` (`<data>/runs`), gone on with where it is there already. `clock` gives seconds
+    since 1970. MissingExtra where the tracker is not installed."""
+    if not _NAME.fullmatch(name):
+        raise ExportError(f"{name!r} is no name for a run; use letters, digits, '.', '_' and '-', at most 100 of them")
+    if settings.backend == "none":
+        return _Nowhere()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if settings.backend == "wandb":
+            return _WandbRun(settings, folder, name)
+        return _TensorBoardRun(folder, name, clock)
+    except ImportError as error:
+        extra = "wandb" if settings.backend == "wandb" else "export"
+        raise MissingExtra(
+            f"export.tracking.backend is {settings.backend}, which is not installed ({error}); "
+            f"pip install 'recency-server[{extra}]', or set it to none"
+        ) from error
+
+
+class _Nowhere:
+    """No tracking."""
+
+    url = ""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def summary(self, values: Mapping[str, float]) -> None:
+        pass
+
+    def figure(self, name: str, path: Path) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _TensorBoardRun:
+    """TensorBoard's own event file writer: a third of a second to import, where torch's wrapper around it takes two."""
+
+    def __init__(self, folder: Path, name: str, clock: Callable[[], float]) -> None:
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self.url = f"tensorboard:{folder.name}/{name}"
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._clock = clock
+        self._writer = EventFileWriter(str(folder / name), flush_secs=_FLUSH_SECONDS)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._write(step, [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+
+    def summary(self, values: Mapping[str, float]) -> None:
+        self.scalars(0, {f"summary/{name}": value for name, value in values.items()})
+
+    def figure(self, name: str, path: Path) -> None:
+        width, height = _png_size(path)
+        image = self._summary.Image(encoded_image_string=path.read_bytes(), width=width, height=height, colorspace=4)
+        self._write(0, [self._summary.Value(tag=name, image=image)])
+
+    def _write(self, step: int, values: list[Any]) -> None:
+        self._writer.add_event(self._event(wall_time=self._clock(), step=step, summary=self._summary(value=values)))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _WandbRun:
+    """A run of Weights & Biases. Nothing about the machine, its packages or the code around goes with it."""
+
+    def __init__(self, settings: TrackingSettings, folder: Path, name: str) -> None:
+        import wandb
+
+        self.url = f"wandb:{settings.project}/{name}"
+        self._image = wandb.Image
+        try:
+            self._run = self._start(wandb, settings, folder, name, settings.mode)
+        except wandb.errors.Error as error:
+            if settings.mode == "offline":
+                raise ExportError(f"Weights & Biases cannot start a run in {folder}: {error}") from error
+            # A tracker that is away is no reason to train nothing: what is kept here can be sent later.
+            _log.warning("tracking_offline", reason=str(error), remedy=f"wandb sync {folder}/wandb/offline-run-*")
+            self._run = self._start(wandb, settings, folder, name, "offline")
+        # Curves have steps of their own; W&B's one counter for all of them would drop what comes with a smaller step.
+        self._run.define_metric("*", step_metric="step")
+
+    @staticmethod
+    def _start(wandb: Any, settings: TrackingSettings, folder: Path, name: str, mode: str) -> Any:
+        quiet = wandb.Settings(
+            console="off",
+            silent=True,
+            disable_git=True,
+            disable_code=True,
+            save_code=False,
+            x_disable_stats=True,
+            x_disable_meta=True,
+            x_save_requirements=False,
+            init_timeout=_WANDB_START_SECONDS,
+        )
+        return wandb.init(
+            project=settings.project, id=name, name=name, dir=str(folder), mode=mode, resume="allow", settings=quiet
+        )
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log({**values, "step": step})
+
+    def summary(self, values: Mapping[str, float]) -> None:
+        self._run.summary.update(dict(values))
+
+    def figure(self, name: str, path: Path) -> None:
+        self._run.log({name: self._image(str(path))})
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _png_size(path: Path) -> tuple[int, int]:
+    """Width and height out of a PNG's header."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    if head[:8] != b"\x89PNG\r\n\x1a\n":
+        raise ExportError(f"{path}: not a PNG; only PNGs are figures of a run")
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
