@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from recency_export.gate import GateSettings
 from recency_export.language_settings import LanguageModelSettings
+from recency_export.tracking import TrackingSettings
 from recency_export.watch_policy import WatchSettings
 from recency_features.spec import HISTORY_LENGTH
 
@@ -100,5 +102,7 @@ class BootstrapConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
     holdout: HoldoutSettings = field(default_factory=HoldoutSettings)
     ranker: RankerSettings = field(default_factory=RankerSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
     language_model: LanguageModelSettings = field(default_factory=LanguageModelSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
