@@ -4,6 +4,8 @@ ExportError
 ├── MissingWeights    install the language model, or say where it is
 ├── MissingExtra      install the `export` extra (torch, transformers, onnx, …)
 ├── NonFinite         report: training or a score gave a number that is not finite
+├── DiskFull          free space, then retry
+├── ExporterBusy      wait: another exporter works on this store
 ├── CouldNotJudge     retry: the gate could not judge the candidate now, which says nothing about it
 └── ParityError       report: the exported graph does not compute what torch computes
 """
@@ -25,6 +27,14 @@ class MissingExtra(ExportError):
 
 class NonFinite(ExportError):
     """A loss or a score is NaN or infinite where it must not be."""
+
+
+class DiskFull(ExportError):
+    """The disk took no more; nothing that serves was touched."""
+
+
+class ExporterBusy(ExportError):
+    """Another exporter holds the workspace or the lease; the message says who."""
 
 
 class CouldNotJudge(ExportError):

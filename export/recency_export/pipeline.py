@@ -24,7 +24,7 @@ from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord, ReleaseState
 
 # Raised whenever a stage computes something else from the same inputs, so that old receipts no longer match.
-STAGES_VERSION = 4
+STAGES_VERSION = 5
 
 
 @dataclass
@@ -200,6 +200,9 @@ def _publish(work: Work, releases: Path, now_micros: int) -> ReleaseRecord:
     files["tokenizer.json"] = encoder_files["tokenizer.json"]
     if encoder_version == number:
         files["text_encoder/model.onnx"] = encoder_files["text_encoder/model.onnx"]
+    # What a later release is fine-tuned from (`trained.py`).
+    files["training/weights.npz"] = work.folder("fine_tune") / "weights.npz"
+    files["training/ranker.npz"] = work.folder("rank") / "ranker.npz"
     manifest = _manifest(work, number, encoder_version)
     return publish(
         work.store,

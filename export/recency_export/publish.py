@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from recency_export.errors import ExportError
-from recency_export.workspace import files_under, sync_folder, sync_tree
+from recency_export.workspace import disk_full_named, files_under, sync_folder, sync_tree
 from recency_store.errors import ManifestError
 from recency_store.manifest import MANIFEST, Manifest, file_entry, verify
 from recency_store.protocol import Store
-from recency_store.records import ReleaseRecord, ReleaseState
+from recency_store.records import Lease, ReleaseRecord, ReleaseState
 
 # Beside each graph lies a link to the one items.bin, so that it loads from where it is; the manifest names the file once.
 _LINKED = ("recommender/items.bin", "scorer/items.bin")
@@ -30,14 +30,33 @@ def publish(
     manifest: Manifest,
     now_micros: int,
     check: Callable[[Path], None],
+    lease: Lease | None = None,
 ) -> ReleaseRecord:
     """Publishes `files` (name in the release → where it lies now); raises what `check` raises after marking REJECTED."""
+    folder = publish_candidate(store, releases, files, manifest, now_micros)
+    if store.get_release(manifest.release).state is ReleaseState.ACTIVE:
+        return store.get_release(manifest.release)
+    try:
+        verify(folder)
+        check(folder)
+    except (ManifestError, ExportError) as error:
+        store.set_release_state(manifest.release, ReleaseState.REJECTED, str(error), lease=lease)
+        raise
+    store.set_release_state(manifest.release, ReleaseState.ACTIVE, lease=lease)
+    return store.get_release(manifest.release)
+
+
+def publish_candidate(
+    store: Store, releases: Path, files: Mapping[str, Path], manifest: Manifest, now_micros: int
+) -> Path:
+    """Stages the folder and registers it as CANDIDATE; answers the folder. Nothing that serves is touched."""
     folder = releases / str(manifest.release)
     manifest = replace(
         manifest, files={name: file_entry(path) for name, path in sorted(files.items()) if name not in _LINKED}
     )
     if not _is_there(folder, manifest):
-        _stage(releases, folder, files, manifest)
+        with disk_full_named(releases / f".{folder.name}.staging"):
+            _stage(releases, folder, files, manifest)
     store.put_release(
         ReleaseRecord(
             release=manifest.release,
@@ -49,14 +68,7 @@ def publish(
             manifest_json=manifest.to_json(),
         )
     )
-    try:
-        verify(folder)
-        check(folder)
-    except (ManifestError, ExportError) as error:
-        store.set_release_state(manifest.release, ReleaseState.REJECTED, str(error))
-        raise
-    store.set_release_state(manifest.release, ReleaseState.ACTIVE)
-    return store.get_release(manifest.release)
+    return folder
 
 
 def _is_there(folder: Path, manifest: Manifest) -> bool:

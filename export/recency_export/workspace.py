@@ -6,17 +6,20 @@ renamed to `<stage>`. Killed anywhere, the next run finds either nothing or all 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from recency_export.errors import DiskFull
 from recency_store.manifest import file_entry
 
 RECEIPT = "receipt.json"
@@ -57,6 +60,12 @@ def once(workspace: Path, stage: str, inputs: str, build: Callable[[Path], None]
         return found, True
     partial = workspace / f"{stage}.partial"
     shutil.rmtree(partial, ignore_errors=True)
+    with disk_full_named(partial):
+        return _build(workspace, stage, inputs, build), False
+
+
+def _build(workspace: Path, stage: str, inputs: str, build: Callable[[Path], None]) -> Receipt:
+    folder, partial = workspace / stage, workspace / f"{stage}.partial"
     partial.mkdir(parents=True)
     begun = time.monotonic()
     build(partial)
@@ -72,7 +81,22 @@ def once(workspace: Path, stage: str, inputs: str, build: Callable[[Path], None]
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     sync_folder(workspace)
-    return receipt, False
+    return receipt
+
+
+@contextmanager
+def disk_full_named(partial: Path) -> Iterator[None]:
+    """A full disk is put into words, and gets back what lies half-made in `partial`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
+        raise DiskFull(
+            f"{partial.parent}: the disk is full ({error.strerror}); what serves now goes on serving; "
+            "free space, then run it again"
+        ) from error
 
 
 def read_receipt(folder: Path) -> Receipt | None:

@@ -58,7 +58,7 @@ def test_a_bootstrap_publishes_an_active_release_whose_every_file_matches_its_ch
     assert set(manifest.files) == {
         *("recommender/model.onnx", "scorer/model.onnx", "text_encoder/model.onnx", "items.bin", "item_ids.json"),
         *("projection.npy", "tokenizer.json", "trends.npz", "golden.json"),
-        *("training.png", "metrics.png", "metrics.json"),
+        *("training.png", "metrics.png", "metrics.json", "training/weights.npz", "training/ranker.npz"),
     }
 
 

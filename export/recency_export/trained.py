@@ -1,0 +1,120 @@
+"""A published full release, back in torch: what a later release is fine-tuned from, and what it is compared with.
+
+A release's own items keep their residuals; an item that it does not know starts from its text, as it does in serving.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from recency_export.cooccurrence import Cooccurrence
+from recency_export.model import Retrieval, item_matrix
+from recency_export.serving import Serving
+from recency_export.settings import ModelSettings, RankerSettings
+from recency_store.errors import ManifestError
+from recency_store.manifest import Manifest, file_entry, read_manifest
+from recency_store.protocol import Store
+from recency_store.records import ReleaseRecord
+
+WEIGHTS, FITTED = "training/weights.npz", "training/ranker.npz"
+_RESIDUAL = "items.residual"
+
+Floats = npt.NDArray[np.float32]
+Arrays = Mapping[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a release was trained to.
+
+    weights   the retrieval model's state; rows of `items.residual` are `item_ids`
+    fitted    what was fitted behind retrieval: the ranker and the trend gain
+    content   float32 [text_dim, content_dim], the text directions of the content dimensions
+    """
+
+    manifest: Manifest
+    item_ids: tuple[str, ...]
+    model: ModelSettings
+    ranker: RankerSettings
+    weights: Arrays
+    fitted: Arrays
+    content: Floats
+
+
+def read_trained(folder: Path) -> Trained:
+    """Reads a full release's folder; ManifestError where a file is missing or is not what the manifest says."""
+    manifest = read_manifest(folder)
+    for name in (WEIGHTS, FITTED, "item_ids.json", "projection.npy"):
+        _check(folder, manifest, name)
+    settings = manifest.settings
+    return Trained(
+        manifest=manifest,
+        item_ids=tuple(json.loads((folder / "item_ids.json").read_text(encoding="utf-8"))),
+        model=ModelSettings(**settings["model"]),
+        ranker=RankerSettings(**settings["ranker"]),
+        weights=_arrays(folder / WEIGHTS),
+        fitted=_arrays(folder / FITTED),
+        content=np.load(folder / "projection.npy")[:, manifest.learned_dim :].astype(np.float32),
+    )
+
+
+def trained_record(store: Store, record: ReleaseRecord) -> ReleaseRecord:
+    """The full release that holds the weights which `record` serves: itself, or for an item release its space's."""
+    manifest = Manifest.from_json(record.manifest_json, f"release {record.release}")
+    return record if manifest.item_space == record.release else store.get_release(manifest.item_space)
+
+
+def release_folder(record: ReleaseRecord) -> Path:
+    """Where a release lies on this machine."""
+    return Path(record.url.removeprefix("file://"))
+
+
+def retrieval_of(trained: Trained, item_ids: Sequence[str], text_vectors: Floats) -> Retrieval:
+    """The retrieval model over these items: weights as they were, residuals by item id."""
+    model = Retrieval(text_vectors, trained.model)
+    state = {name: torch.from_numpy(np.array(array)) for name, array in trained.weights.items()}
+    state[_RESIDUAL] = torch.from_numpy(rows_by_id(trained.item_ids, trained.weights[_RESIDUAL], item_ids))
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def serving_of(model: Retrieval, content: Floats, fitted: Arrays, tables: Cooccurrence, trained: Trained) -> Serving:
+    """What Triton would run, with the fitted parts given."""
+    serving = Serving(item_matrix(model, content), model.users, tables, trained.model, trained.ranker)
+    serving.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in fitted.items()}, strict=False)
+    return serving.eval()
+
+
+def rows_by_id(known: Sequence[str], rows: Floats, wanted: Sequence[str]) -> Floats:
+    """The rows of the wanted ids; zeros for one that is not known."""
+    row_of = {item_id: row for row, item_id in enumerate(known)}
+    found = np.zeros((len(wanted), *rows.shape[1:]), dtype=np.float32)
+    for place, item_id in enumerate(wanted):
+        row = row_of.get(item_id)
+        if row is not None:
+            found[place] = rows[row]
+    return found
+
+
+def _arrays(path: Path) -> dict[str, Floats]:
+    with np.load(path, allow_pickle=False) as saved:
+        return {name: saved[name] for name in saved.files}
+
+
+def _check(folder: Path, manifest: Manifest, name: str) -> None:
+    entry = manifest.files.get(name)
+    if entry is None:
+        raise ManifestError(
+            f"{folder}: release {manifest.release} holds no {name}, so nothing can be fine-tuned from it; "
+            "make a new first release with: recency export bootstrap"
+        )
+    path = folder / name
+    if not path.is_file() or file_entry(path) != entry:
+        raise ManifestError(f"{path}: missing, or not what the manifest says; publish the release again")
