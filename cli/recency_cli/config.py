@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recency_cli.errors import ConfigError
-from recency_cli.schema import Key, WrongValue, build, from_file, from_text, is_table, keys_of
+from recency_cli.schema import Key, Place, WrongValue, build, from_file, from_text, is_table, keys_of
 
 if TYPE_CHECKING:
     from recency_export.settings import BootstrapConfig
@@ -33,11 +33,14 @@ SWITCHES = frozenset({"RECENCY_DEBUG", "RECENCY_CONFIG"})
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """Where everything durable lies. Other paths that are not set lie in it."""
+    """Where everything durable lies. Other paths that are not set lie in it.
+
+    releases  the one place of the releases: a folder, or a URL of what fsspec has a file system for (s3://…, http://…)
+    """
 
     path: Path = Path("data")
     store: Path | None = None
-    releases: Path | None = None
+    releases: Place | None = None
 
 
 # section → the module and class of its keys
@@ -48,7 +51,9 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
     "export": ("recency_export.settings", "BootstrapConfig"),
 }
 # Fields that are made from other keys, or from what this process is, instead of being keys.
-DERIVED = frozenset({"triton.data", "gateway.recommend.gateway_id", "export.workspace"})
+DERIVED = frozenset(
+    {"triton.data", "gateway.recommend.gateway_id", "gateway.recommend.releases.cache", "export.workspace"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,20 @@ class Settings:
 
     @property
     def releases(self) -> Path:
-        """The folder of the releases."""
-        return self["data.releases"] or self.data / "releases"
+        """The folder of the releases, or where they are put together that lie at a URL."""
+        place: Place | None = self["data.releases"]
+        return (place.folder if place else None) or self.data / "releases"
+
+    @property
+    def releases_url(self) -> str:
+        """The URL of the place of the releases; empty where that is a folder."""
+        place: Place | None = self["data.releases"]
+        return str(place) if place and place.folder is None else ""
+
+    @property
+    def fetched(self) -> Path:
+        """Where releases are fetched to that lie at a URL."""
+        return self.data / "fetched"
 
     @property
     def logs(self) -> Path:
@@ -123,6 +140,7 @@ class Settings:
         derived = {
             "triton.data": self.data,
             "gateway.recommend.gateway_id": f"{socket.gethostname()}-{os.getpid()}",
+            "gateway.recommend.releases.cache": self.fetched,
             "export.workspace": self.data / "workspace",
         }
         try:

@@ -12,8 +12,30 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+
+class Place(str):
+    """A folder: a path, or a URL."""
+
+    __slots__ = ()
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder, None for a URL that names none."""
+        if self.startswith("file://"):
+            return Path(unquote(urlsplit(self).path))
+        return None if "://" in self else Path(self)
+
+
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Path: "a path",
+    Place: "a path or a URL",
+}
 
 
 class WrongValue(Exception):
@@ -105,6 +127,8 @@ def from_file(kind: Any, value: Any, folder: Path) -> Any:
         return value
     if kind is Path and isinstance(value, str):
         return folder / Path(value).expanduser()
+    if kind is Place and isinstance(value, str):
+        return Place(value if "://" in value else folder / Path(value).expanduser())
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if kind in (int, bool, str) and type(value) is kind:

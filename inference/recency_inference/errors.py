@@ -9,6 +9,8 @@ InferenceError
 ├── ModelFailed         report: the model or Triton broke while answering
 ├── LoadFailed          fix the release: Triton refused to load it
 ├── NotOwner            stop or wait: another agent owns this Triton
+├── NotAttachable       fix that Triton's start: it takes no loads, or reads another repository than the agent's
+├── ArtifactsUnavailable  retry: a release cannot be fetched or put in place now (network, full disk)
 └── LocalTritonError    fix the machine, as the message says
     ├── TritonMissing   the wheel's environment is not there or not complete
     ├── StubMissing     no libpython for any of the wheel's stubs
@@ -54,6 +56,14 @@ class LoadFailed(InferenceError):
 
 class NotOwner(InferenceError):
     """Another agent loads and unloads at this Triton."""
+
+
+class NotAttachable(InferenceError):
+    """The Triton that an agent was attached to cannot be used as it was started."""
+
+
+class ArtifactsUnavailable(InferenceError):
+    """A release's files cannot be read, fetched or put in place now."""
 
 
 class LocalTritonError(InferenceError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from recency_features import spec
+from recency_inference.artifacts import ReleaseCache, local_folder
 from recency_store.errors import ManifestError
 from recency_store.manifest import Manifest, verify
 from recency_store.records import ReleaseRecord
@@ -31,49 +32,81 @@ class Part:
         return self.model, self.version
 
 
-class Shelf:
-    """The release folders, each verified once (checksums of every file) for as long as this lives."""
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    folder: Path
+    manifest: Manifest
+    # Keeps a fetched folder from being pruned.
+    held: ExitStack
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is where a release is looked for whose record has no place of its own."""
+
+class Shelf:
+    """The release folders, each verified once (checksums of every file) for as long as this lives, and fetched first
+    where no disk is shared."""
+
+    def __init__(self, folder: Path, cache: ReleaseCache | None = None) -> None:
+        """`folder` is where a release is looked for whose record has no place of its own; `cache` is where releases
+        from elsewhere are put, by default beside it."""
         self._folder = folder
-        self._verified: dict[int, Manifest] = {}
+        self._cache = cache or ReleaseCache(folder.with_name("fetched"))
+        self._verified: dict[int, _Verified] = {}
 
     def parts(self, record: ReleaseRecord, records: Sequence[ReleaseRecord]) -> tuple[Part, ...]:
-        """What a release needs loaded, everything verified; ManifestError says what is wrong with which file."""
-        manifest = self._verify(record)
-        return tuple(
-            self._part(model, version, record, manifest, records) for model, version in _versions(record, manifest)
-        )
+        """What a release needs loaded, everything verified; ManifestError says what is wrong with which file,
+        ArtifactsUnavailable that it cannot be had now."""
+        verified = self._verify(record)
+        return tuple(self._part(key, record, verified, records) for key in _versions(record, verified.manifest))
 
     def forget(self, release: int) -> None:
         """The next use verifies again."""
-        self._verified.pop(release, None)
+        verified = self._verified.pop(release, None)
+        if verified is not None:
+            verified.held.close()
 
-    def _verify(self, record: ReleaseRecord) -> Manifest:
-        manifest = self._verified.get(record.release)
-        if manifest is None:
-            folder = folder_of(record, self._folder)
-            manifest = verify(folder)
-            if manifest.release != record.release:
+    def keep(self, releases: Collection[int]) -> None:
+        """Lets go of the folders of all releases but these."""
+        for release in set(self._verified) - set(releases):
+            self.forget(release)
+
+    def _verify(self, record: ReleaseRecord) -> _Verified:
+        verified = self._verified.get(record.release)
+        if verified is None:
+            verified = self._fetched_and_whole(record)
+            if verified.manifest.release != record.release:
+                verified.held.close()
                 raise ManifestError(
-                    f"{folder}: is release {manifest.release}, registered as {record.release}; publish it again"
+                    f"{verified.folder}: is release {verified.manifest.release}, registered as {record.release}; "
+                    "publish it again"
                 )
-            self._verified[record.release] = manifest
-        return manifest
+            self._verified[record.release] = verified
+        return verified
 
-    def _part(
-        self, model: str, version: int, record: ReleaseRecord, manifest: Manifest, records: Sequence[ReleaseRecord]
-    ) -> Part:
+    def _fetched_and_whole(self, record: ReleaseRecord) -> _Verified:
+        url = url_of(record, self._folder)
+        for again in (True, False):
+            with ExitStack() as held:
+                folder = held.enter_context(self._cache.hold(url))
+                try:
+                    return _Verified(folder, verify(folder), held.pop_all())
+                except ManifestError:
+                    if local_folder(url) is not None or not again:
+                        raise
+            # Our copy went bad, not the release.
+            self._cache.discard(url)
+        raise AssertionError("unreachable")
+
+    def _part(self, key: Key, record: ReleaseRecord, verified: _Verified, records: Sequence[ReleaseRecord]) -> Part:
         """A language model that did not change lies in the folder of the release that brought it."""
-        if f"{model}/model.onnx" in manifest.files:
-            return Part(model, version, folder_of(record, self._folder), manifest)
+        model, version = key
+        if f"{model}/model.onnx" in verified.manifest.files:
+            return Part(model, version, verified.folder, verified.manifest)
         owner = next((r for r in records if r.release == version), None) if version != record.release else None
         if owner is None:
             raise ManifestError(
                 f"release {record.release}: {model} version {version} is in no release; publish the release again"
             )
-        return Part(model, version, folder_of(owner, self._folder), self._verify(owner))
+        verified = self._verify(owner)
+        return Part(model, version, verified.folder, verified.manifest)
 
 
 def _versions(record: ReleaseRecord, manifest: Manifest) -> list[Key]:
@@ -92,12 +125,9 @@ def recorded_versions(record: ReleaseRecord) -> frozenset[Key]:
     return frozenset(manifest.model_versions.items())
 
 
-def folder_of(record: ReleaseRecord, releases: Path) -> Path:
-    """Where a release's folder is: its record's path or file URL, or the release's number under `releases`."""
-    where = urlsplit(record.url)
-    if where.scheme not in ("", "file"):
-        raise ManifestError(f"{record.url}: releases are read from local folders only; copy it and register its path")
-    path = Path(unquote(where.path) if where.scheme == "file" else record.url)
-    if not record.url:
-        return releases / str(record.release)
-    return path if path.is_absolute() else releases / path
+def url_of(record: ReleaseRecord, releases: Path) -> str:
+    """Where a release's folder is: its record's URL or path, or the release's number under `releases`."""
+    local = local_folder(record.url)
+    if local is None:
+        return record.url
+    return str(releases / local) if record.url else str(releases / str(record.release))

@@ -5,32 +5,37 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from recency_features.golden import GoldenCase, read_golden
 from recency_features.tokens import Tokens
 from recency_features.trends import Trends
+from recency_inference.artifacts import ReleaseCache
+from recency_inference.errors import ArtifactsUnavailable
+from recency_server.errors import Unavailable
 from recency_server.release import ReleaseContent
 from recency_store.errors import ManifestError
 from recency_store.manifest import read_manifest
 from recency_store.records import ReleaseRecord
 
+# Where releases from elsewhere are put unless configured: in the default data folder.
+DEFAULT_CACHE = Path("data") / "fetched"
 _READ = ("golden.json", "item_ids.json", "items.bin", "projection.npy", "tokenizer.json", "trends.npz")
 
 
-def folder_of(url: str) -> Path:
-    """The local folder that a release's URL names; ManifestError where it names none."""
-    parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
-        return Path(unquote(parts.path))
-    raise ManifestError(f"{url}: only local folders can be read; mount the release store and publish with file:// URLs")
+def read_release(record: ReleaseRecord, cache: ReleaseCache | None = None) -> tuple[ReleaseContent, list[GoldenCase]]:
+    """What the folder holds, fetched first where it is elsewhere; ManifestError names what is missing or does not fit,
+    Unavailable what cannot be had now."""
+    try:
+        # What is mapped stays readable when the cache lets the folder go.
+        with (cache or ReleaseCache(DEFAULT_CACHE)).hold(record.url) as folder:
+            return _read(record, folder)
+    except ArtifactsUnavailable as error:
+        raise Unavailable(str(error)) from error
 
 
-def read_release(record: ReleaseRecord) -> tuple[ReleaseContent, list[GoldenCase]]:
-    """What the folder holds; ManifestError names what is missing or does not fit."""
-    folder = folder_of(record.url)
+def _read(record: ReleaseRecord, folder: Path) -> tuple[ReleaseContent, list[GoldenCase]]:
     manifest = read_manifest(folder)
     if manifest.release != record.release:
         raise ManifestError(f"{folder}: holds release {manifest.release}, the store says {record.release}")

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 import structlog
 
 from recency_features.history import MICROS_PER_SECOND
+from recency_inference.artifacts import ReleaseCache
 from recency_inference.client import Inference
 from recency_inference.errors import BadRequest, InferenceError
 from recency_server.counters import Counters
@@ -20,7 +22,7 @@ from recency_server.errors import ReleaseRefused, Unavailable
 from recency_server.follow import Follower
 from recency_server.query import Clock
 from recency_server.release import Release
-from recency_server.release_files import read_release
+from recency_server.release_files import DEFAULT_CACHE, read_release
 from recency_server.replay import replay_golden
 from recency_store.errors import ManifestError, StoreError
 from recency_store.protocol import Store
@@ -38,6 +40,7 @@ class ReleaseConfig:
     trend_seconds    the live biases (trends, time windows) that an answer uses are at most this old
     lease_seconds    how long a lease on a served release lasts unless renewed; renewed after a third of it
     page             items read at once for the overlay of a new release
+    cache            where releases are fetched to that lie at a URL
     """
 
     poll_seconds: float = 0.5
@@ -45,6 +48,7 @@ class ReleaseConfig:
     trend_seconds: float = 1.0
     lease_seconds: float = 30.0
     page: int = 500
+    cache: Path = DEFAULT_CACHE
 
 
 class Releases:
@@ -69,6 +73,7 @@ class Releases:
         self._clock = clock
         self._gateway_id = gateway_id
         self._config = config
+        self._cache = ReleaseCache(config.cache)
         self.live: Release | None = None
         # Why the release that is active in the store does not serve here; empty where it does.
         self.reason = "no release is active"
@@ -166,7 +171,7 @@ class Releases:
 
     async def _adopt(self, record: ReleaseRecord) -> None:
         started = time.monotonic()
-        content, cases = await self._in_thread(read_release, record)
+        content, cases = await self._in_thread(read_release, record, self._cache)
         for model, version in sorted(content.manifest.model_versions.items()):
             if not await self._inference.ready(model, version):
                 raise Unavailable(f"{model} version {version} is not ready at {self._inference.target}")
