@@ -271,6 +271,11 @@ class MemoryStore:
                 raise RejectedRelease(f"release {release} was rejected; publish what should serve under a new number")
             self._move(release, state, reason, canary_fraction)
 
+    def note_release(self, release: int, reason: str) -> None:
+        """As the protocol says."""
+        with self._open():
+            self._releases[release] = replace(self.get_release(release), reason=reason)
+
     def roll_back(self, release: int, reason: str, *, lease: Lease | None = None) -> ReleaseRecord:
         """As the protocol says."""
         with self._open():

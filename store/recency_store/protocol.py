@@ -134,6 +134,10 @@ class Store(Protocol):
         lease, LeaseLost where that has passed on."""
         ...
 
+    def note_release(self, release: int, reason: str) -> None:
+        """Puts a reason on a release's record and leaves its state alone: why it cannot be had somewhere."""
+        ...
+
     def roll_back(self, release: int, reason: str, *, lease: Lease | None = None) -> ReleaseRecord:
         """Makes `release` the active one (0: the last good one) in one atomic write, and answers it. The one that it
         replaces is retired with the reason and is no rollback's goal any more. UnknownRelease where there is none to go

@@ -142,9 +142,31 @@ def test_a_write_under_a_lease_that_has_passed_on_is_refused(store, make_release
 
 
 def test_the_releases_that_take_part_are_listed_newest_first(store, make_release):
-    states = (ReleaseState.ACTIVE, ReleaseState.CANARY, ReleaseState.SHADOW, ReleaseState.RETIRED, ReleaseState.REJECTED)
+    states = (
+        ReleaseState.ACTIVE,
+        ReleaseState.CANARY,
+        ReleaseState.SHADOW,
+        ReleaseState.RETIRED,
+        ReleaseState.REJECTED,
+    )
     for n, state in enumerate(states, 1):
         store.put_release(make_release(n))
         store.set_release_state(n, state)
     store.put_release(make_release(6))
-    assert [(r.release, r.state.value) for r in store.serving_releases()] == [(3, "SHADOW"), (2, "CANARY"), (1, "ACTIVE")]
+    assert [(r.release, r.state.value) for r in store.serving_releases()] == [
+        (3, "SHADOW"),
+        (2, "CANARY"),
+        (1, "ACTIVE"),
+    ]
+
+
+def test_a_note_says_why_and_changes_nothing_else(store, make_release):
+    store.put_release(make_release(1))
+    store.set_release_state(1, ReleaseState.ACTIVE, "gate")
+    before = store.get_release(1)
+    store.note_release(1, "no space left")
+    after = store.get_release(1)
+    assert after.reason == "no space left"
+    assert (after.state, after.activation) == (before.state, before.activation)
+    with pytest.raises(UnknownRelease):
+        store.note_release(9, "what for")

@@ -67,6 +67,12 @@ def set_state(
     )
 
 
+def note(connection: sqlite3.Connection, release: int, reason: str) -> None:
+    """Changes the reason alone, within a write transaction."""
+    get(connection, release)
+    connection.execute("UPDATE releases SET reason = ? WHERE release = ?", (reason, release))
+
+
 def roll_back(connection: sqlite3.Connection, release: int, reason: str) -> ReleaseRecord:
     """Goes back within a write transaction, to the last good release where none is named."""
     goal = get(connection, release) if release else last_good(list_all(connection))

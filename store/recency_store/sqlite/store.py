@@ -162,6 +162,11 @@ class SqliteStore:
                 leases.check(connection, lease)
             releases.set_state(connection, release, state, reason, canary_fraction)
 
+    def note_release(self, release: int, reason: str) -> None:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            releases.note(connection, release, reason)
+
     def roll_back(self, release: int, reason: str, *, lease: Lease | None = None) -> ReleaseRecord:
         """As the protocol says."""
         with self._database.write() as connection:
