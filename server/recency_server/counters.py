@@ -17,7 +17,9 @@ class Counters:
     user_loads, user_hits       user states read from the store, and found in memory
     texts_encoded               texts that went through the text encoder
     slates_logged, slates_lost  slates written to the store, and dropped because the queue was full or the store away
-    adoptions, refusals         releases adopted, and refused
+    adoptions, refusals, swaps  releases made ready, refused, and flipped to
+    adoption_seconds            how long making releases ready took, by step
+    canary_rollbacks            canaries that this gateway ended
     """
 
     answers: int = 0
@@ -36,6 +38,9 @@ class Counters:
     slates_lost: int = 0
     adoptions: int = 0
     refusals: int = 0
+    swaps: int = 0
+    adoption_seconds: dict[str, float] = field(default_factory=dict)
+    canary_rollbacks: int = 0
 
     def note(self, degraded: tuple[str, ...]) -> None:
         """Counts one answer with its degraded causes."""

@@ -1,9 +1,10 @@
-"""Embeds items that wait for a text vector of the live release's language model: imported ones, ones written while
+"""Embeds items that wait for a text vector of a serving release's language model: imported ones, ones written while
 Triton was away, and all newer ones when the language model changes."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -16,7 +17,6 @@ from recency_server.errors import Overloaded, TooLate, Unavailable
 from recency_server.follow import Follower
 from recency_server.query import Clock
 from recency_server.release import Release
-from recency_server.releases import Releases
 from recency_store.errors import StoreError
 from recency_store.protocol import Store
 from recency_store.records import StoredItem
@@ -32,10 +32,16 @@ class Embedder:
     """The background work of embedding."""
 
     def __init__(
-        self, store: Store, releases: Releases, follower: Follower, encoder: Encoder, threads: Executor, clock: Clock
+        self,
+        store: Store,
+        serving: Callable[[], Sequence[Release]],
+        follower: Follower,
+        encoder: Encoder,
+        threads: Executor,
+        clock: Clock,
     ) -> None:
         self._store = store
-        self._releases = releases
+        self._serving = serving
         self._follower = follower
         self._encoder = encoder
         self._threads = threads
@@ -44,20 +50,28 @@ class Embedder:
     async def run(self) -> None:
         """Embeds what waits, until cancelled."""
         while True:
-            release = self._releases.live
-            if release is None or not release.pending:
+            if not await self._embed_next():
                 await asyncio.sleep(_IDLE_SECONDS)
-                continue
-            try:
-                await self.embed_some(release)
-            except (Unavailable, Overloaded, TooLate, StoreError) as error:
-                _log.info("items wait to be embedded", items=len(release.pending), reason=str(error))
-                await asyncio.sleep(_AWAY_SECONDS)
 
-    async def embed_some(self, release: Release) -> None:
-        """Embeds the items that have waited longest."""
+    async def _embed_next(self) -> bool:
+        """Embeds some of what waits longest, of the active release first; False where nothing waits. A function of its
+        own, so that no release is held on to between two turns."""
+        release = next((release for release in self._serving() if release.pending), None)
+        if release is None:
+            return False
+        # What the store keeps is for the language model that the active release uses.
+        keep = release.manifest.text_encoder_digest == self._encoder.digest
+        try:
+            await self.embed_some(release, list(release.pending)[:_AT_ONCE], keep=keep)
+        except (Unavailable, Overloaded, TooLate, StoreError) as error:
+            _log.info("items wait to be embedded", items=len(release.pending), reason=str(error))
+            await asyncio.sleep(_AWAY_SECONDS)
+        return True
+
+    async def embed_some(self, release: Release, waiting: Sequence[str], *, keep: bool) -> None:
+        """Embeds the first of these items that wait; `keep` writes their vectors to the store."""
         in_thread = asyncio.get_running_loop().run_in_executor
-        item_ids = list(release.pending)[:_AT_ONCE]
+        item_ids = waiting[:_AT_ONCE]
         found = await in_thread(self._threads, self._store.get_items, item_ids)
         for item_id in item_ids:
             if item_id not in found:
@@ -72,11 +86,12 @@ class Embedder:
         encoded: Encoded = await self._encoder.encode_for(
             release, [item_text(item.item()) for item in items], _TIMEOUT_SECONDS
         )
-        written = [
-            (item.item_id, item.revision, vector.astype("<f4").tobytes())
-            for item, vector in zip(items, encoded.vectors, strict=True)
-        ]
-        await in_thread(self._threads, self._store.set_text_vectors, written, encoded.text_encoder)
+        if keep:
+            written = [
+                (item.item_id, item.revision, vector.astype("<f4").tobytes())
+                for item, vector in zip(items, encoded.vectors, strict=True)
+            ]
+            await in_thread(self._threads, self._store.set_text_vectors, written, encoded.text_encoder)
         for item, vector in zip(items, encoded.vectors, strict=True):
             self._place(release, item, vector)
 

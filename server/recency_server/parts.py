@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from recency_inference.client import Inference
+from recency_server.adopt import Adopter, ReleaseConfig
 from recency_server.batching import BatchConfig
 from recency_server.catalog import Catalog
 from recency_server.counters import Counters
@@ -22,7 +23,7 @@ from recency_server.fallback import TrendOrder
 from recency_server.follow import FollowConfig, Follower
 from recency_server.query import Clock
 from recency_server.reading import SeenRule
-from recency_server.releases import ReleaseConfig, Releases
+from recency_server.releases import Releases
 from recency_server.score import Scorer
 from recency_server.slates import SlateConfig, SlateLog
 from recency_server.users import UserConfig, Users
@@ -91,10 +92,11 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
     with ThreadPoolExecutor(config.store_threads, thread_name_prefix="store") as threads:
         users = Users(store, threads, counters, config.users)
         follower = Follower(store, Catalog(), users, threads, counters, clock, config.follow)
-        releases = Releases(store, inference, follower, threads, counters, clock, config.gateway_id, config.releases)
         encoder = Encoder(lambda: releases.live, inference, threads, counters, config.encode)
+        embedder = Embedder(store, lambda: releases.serving(), follower, encoder, threads, clock)
+        adopter = Adopter(store, inference, follower, embedder, threads, counters, clock, config.releases)
+        releases = Releases(store, adopter, follower, threads, counters, clock, config.gateway_id, config.releases)
         slates = SlateLog(store, threads, counters, config.slates)
-        embedder = Embedder(store, releases, follower, encoder, threads, clock)
         trend_order = TrendOrder(follower)
         commit = GroupCommit(store)
         await follower.open()
@@ -103,7 +105,7 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
             await releases.look()
             if releases.live is None:
                 await follower.restart_trends_from_log()
-            for work in (releases.run, releases.keep, embedder.run, slates.run):
+            for work in (releases.run, releases.adopt, releases.keep, embedder.run, slates.run):
                 tasks.create_task(_forever(work))
             try:
                 yield Parts(

@@ -1,63 +1,64 @@
-"""Which release serves: adopts the one that is active in the store, keeps its overlay live, lets the old one drain."""
+"""Which releases serve here: the active one, a canary beside it for a share of the users, a shadow that only scores.
+
+`run` looks at the store and flips what is loaded already, `adopt` makes ready what is not, `keep` keeps live what ages and
+lets go of what has drained. On any failure what serves goes on serving, and the reason is on record (`refusals.py`).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from hashlib import blake2b
 from typing import TypeVar, TypeVarTuple
 
 import structlog
 
 from recency_features.history import MICROS_PER_SECOND
-from recency_inference.artifacts import ReleaseCache
-from recency_inference.client import Inference
-from recency_inference.errors import BadRequest, InferenceError
+from recency_server.adopt import Adopter, ReleaseConfig
 from recency_server.counters import Counters
-from recency_server.errors import ReleaseRefused, Unavailable
 from recency_server.follow import Follower
+from recency_server.leases import ReleaseLeases
 from recency_server.query import Clock
+from recency_server.refusals import Refusals
 from recency_server.release import Release
-from recency_server.release_files import DEFAULT_CACHE, read_release
-from recency_server.replay import replay_golden
-from recency_store.errors import ManifestError, StoreError
+from recency_store.errors import StoreError
 from recency_store.protocol import Store
-from recency_store.records import Lease, ReleaseRecord, StoredItem
+from recency_store.records import ReleaseRecord, ReleaseState, StoredItem, last_good
 
-_log = structlog.get_logger()
+_log = structlog.get_logger("recency.server")
 _T = TypeVar("_T")
 _Arguments = TypeVarTuple("_Arguments")
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseConfig:
-    """poll_seconds     between two looks at which release is active
-    refused_seconds  before a refused release is tried again
-    trend_seconds    the live biases (trends, time windows) that an answer uses are at most this old
-    lease_seconds    how long a lease on a served release lasts unless renewed; renewed after a third of it
-    page             items read at once for the overlay of a new release
-    cache            where releases are fetched to that lie at a URL
-    """
+class Role(enum.StrEnum):
+    """What a gateway does with a release."""
 
-    poll_seconds: float = 0.5
-    refused_seconds: float = 30.0
-    trend_seconds: float = 1.0
-    lease_seconds: float = 30.0
-    page: int = 500
-    cache: Path = DEFAULT_CACHE
+    ACTIVE = "active"
+    CANARY = "canary"
+    SHADOW = "shadow"
+
+
+_STATES = {Role.ACTIVE: ReleaseState.ACTIVE, Role.CANARY: ReleaseState.CANARY, Role.SHADOW: ReleaseState.SHADOW}
+
+
+def canary_share(key: str, release: int) -> float:
+    """Where a user stands in 0..1 for a canary: the same on every gateway and every day, so that a share that grows
+    keeps whom it had; another for each release, so that it is not always the same people who try."""
+    digest = blake2b(key.encode(), digest_size=8, person=b"canary", salt=release.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest, "little") / 2.0**64
 
 
 class Releases:
-    """The live release, and those that drain."""
+    """The releases that serve, and those that drain."""
 
     def __init__(
         self,
         store: Store,
-        inference: Inference,
+        adopter: Adopter,
         follower: Follower,
         threads: Executor,
         counters: Counters,
@@ -66,199 +67,217 @@ class Releases:
         config: ReleaseConfig,
     ) -> None:
         self._store = store
-        self._inference = inference
+        self._adopter = adopter
         self._follower = follower
         self._threads = threads
         self._counters = counters
         self._clock = clock
-        self._gateway_id = gateway_id
         self._config = config
-        self._cache = ReleaseCache(config.cache)
+        self._leases = ReleaseLeases(store, clock, gateway_id, config.lease_seconds)
         self.live: Release | None = None
-        # Why the release that is active in the store does not serve here; empty where it does.
-        self.reason = "no release is active"
-        self._adopting: Release | None = None
-        # Items that changed since the adoption under way began; None while there is none.
-        self._changed: set[str] | None = None
-        self._draining: list[Release] = []
-        self._leases: dict[int, Lease] = {}
-        self._refused: tuple[int, float] = (0, 0.0)
+        self.canary: Release | None = None
+        self.shadow: Release | None = None
+        self.canary_fraction = 0.0
+        self.refusals = Refusals(self._leases, threads, counters, config.refused_seconds)
+        # Everything that is ready, in a role or draining.
+        self._loaded: dict[int, Release] = {}
+        self._wanted: dict[Role, ReleaseRecord] = {}
+        # The release that answers in place of an active one that could not be had at the start; 0 for none.
+        self._stand_in = 0
+        self._away = ""
+        self._missing = asyncio.Event()
+        self._look_now = asyncio.Event()
         self._renewed_seconds = 0.0
         self._refreshed_micros = 0
         follower.on_items.append(self._take_in)
 
+    @property
+    def reason(self) -> str:
+        """Why the release that is active in the store does not answer here; empty where it does."""
+        active = self._wanted.get(Role.ACTIVE)
+        if self._away:
+            return self._away
+        if active is None:
+            return "no release is active"
+        if self.live is not None and self.live.number == active.release:
+            return ""
+        return self.refusals.reasons.get(active.release, f"release {active.release} is being made ready")
+
+    @property
+    def draining(self) -> list[Release]:
+        """Those that serve no new request and are still held, or were a moment ago."""
+        serving = self.serving()
+        return [release for release in self._loaded.values() if release not in serving]
+
+    def serving(self) -> list[Release]:
+        """The active one, the canary and the shadow, those of them that are ready."""
+        return [release for release in (self.live, self.canary, self.shadow) if release is not None]
+
+    def role_of(self, number: int) -> str:
+        """What this gateway does with a release: a role, `draining`, or nothing."""
+        for role, release in (("active", self.live), ("canary", self.canary), ("shadow", self.shadow)):
+            if release is not None and release.number == number:
+                return role
+        return "draining" if number in self._loaded else ""
+
+    def loaded(self, number: int) -> Release | None:
+        """The release of a number, where it is ready here."""
+        return self._loaded.get(number)
+
     @contextmanager
-    def hold(self) -> Iterator[Release | None]:
-        """The live release for one request: it is not let go of before the request ends."""
-        release = self.live
+    def hold(self, key: str = "") -> Iterator[Release | None]:
+        """The release for one request of a user (or, of somebody unknown, a session): the canary for its share of them,
+        else the active one. It is not let go of before the request ends."""
+        release = self._for(key)
         if release is None:
             yield None
             return
         # `keep` refreshes by the wall's time; a clock that replays the past may leap ahead of that.
         if abs(self._clock() - self._refreshed_micros) >= self._config.trend_seconds * MICROS_PER_SECOND:
-            self._refresh(release)
-        release.held += 1
-        try:
+            self._refresh()
+        with holding(release):
             yield release
-        finally:
-            release.held -= 1
+
+    def look_soon(self) -> None:
+        """Looks at the store now: a state was just written."""
+        self._look_now.set()
+
+    async def look(self) -> None:
+        """Looks at the store, flips to what is ready, and makes ready what is not."""
+        await self._look()
+        await self._adopt_missing()
 
     async def run(self) -> None:
-        """Watches which release is active until cancelled."""
+        """Watches which releases should serve until cancelled."""
         while True:
-            await asyncio.sleep(self._config.poll_seconds)
-            await self.look()
+            try:
+                async with asyncio.timeout(self._config.poll_seconds):
+                    await self._look_now.wait()
+            except TimeoutError:
+                pass
+            self._look_now.clear()
+            await self._look()
+            self._missing.set()
 
-    async def close(self) -> None:
-        """Gives the leases up."""
-        for number in list(self._leases):
-            await self._in_thread(self._give_up, number)
+    async def adopt(self) -> None:
+        """Makes ready what should serve and is not, beside `run`: a long adoption holds no other flip up."""
+        while True:
+            await self._missing.wait()
+            self._missing.clear()
+            await self._adopt_missing()
 
     async def keep(self) -> None:
         """Keeps live what ages: trends, time windows, leases; lets go of what has drained."""
         while True:
             await asyncio.sleep(self._config.trend_seconds)
-            if self.live is not None:
-                self._refresh(self.live)
-            for old in [old for old in self._draining if not old.held]:
-                self._draining.remove(old)
-                await self._in_thread(self._give_up, old.number)
+            self._refresh()
+            for number in [release.number for release in self.draining if not release.held]:
+                del self._loaded[number]
+                await self._in_thread(self._leases.let_go, number)
+                _log.info("release let go", release=number)
             if time.monotonic() - self._renewed_seconds > self._config.lease_seconds / 3:
                 self._renewed_seconds = time.monotonic()
-                for number in list(self._leases):
-                    await self._in_thread(self._lease, number)
+                await self._in_thread(self._leases.renew)
 
-    async def look(self) -> None:
-        """Adopts the active release where it is another than the live one; on any failure the live one goes on."""
+    async def close(self) -> None:
+        """Gives the leases up."""
+        await self._in_thread(self._leases.close)
+
+    def _for(self, key: str) -> Release | None:
+        canary = self.canary
+        if canary is not None and key and canary_share(key, canary.number) < self.canary_fraction:
+            return canary
+        return self.live
+
+    async def _look(self) -> None:
         try:
-            record = await self._in_thread(self._store.active_release)
+            records = await self._in_thread(self._store.serving_releases)
         except StoreError as error:
-            self.reason = f"the store does not answer ({error})"
+            self._away = f"the store does not answer ({error})"
             return
-        if record is None:
-            self.reason = "no release is active"
-            return
-        if self.live is not None and record.release == self.live.number:
-            self.reason = ""
-            return
-        refused, until = self._refused
-        if record.release == refused and time.monotonic() < until:
-            return
-        await self._try(record)
+        self._away = ""
+        # Newest first: of several shadows the newest is scored.
+        self._wanted = {
+            role: next(record for record in records if record.state is state)
+            for role, state in _STATES.items()
+            if any(record.state is state for record in records)
+        }
+        self._flip()
+        await self.refusals.keep_only({self._stand_in, *(record.release for record in self._wanted.values())})
 
-    async def _try(self, record: ReleaseRecord) -> None:
+    def _flip(self) -> None:
+        """Gives the roles to what is ready, all in one turn of the loop. Without its successor the active one goes on; a
+        canary or a shadow that is wanted no more ends at once."""
+        before = self.serving()
+        number_of = {role: record.release for role, record in self._wanted.items()}
+        live = self._loaded.get(number_of.get(Role.ACTIVE, 0))
+        if live is not None and live is not self.live:
+            _log.info("release flipped", release=live.number, before=self.live.number if self.live else 0)
+            self._counters.swaps += 1
+            self.live = live
+        self.canary = self._loaded.get(number_of.get(Role.CANARY, 0))
+        self.canary_fraction = self._wanted[Role.CANARY].canary_fraction if self.canary is not None else 0.0
+        self.shadow = self._loaded.get(number_of.get(Role.SHADOW, 0))
+        if any(release not in before for release in self.serving()):
+            self._refresh()
+
+    async def _adopt_missing(self) -> None:
+        for role, record in list(self._wanted.items()):
+            await self._try(record, leads=role is Role.ACTIVE)
+        if self.live is None and Role.ACTIVE in self._wanted:
+            await self._stand_in_for_active()
+
+    async def _stand_in_for_active(self) -> None:
+        """With nothing to answer with (this gateway has just started) and an active release that cannot be had, the one
+        that served before it answers meanwhile."""
+        try:
+            record = last_good(await self._in_thread(self._store.list_releases))
+        except StoreError:
+            return
+        if record is not None:
+            self._stand_in = record.release
+            await self._try(record, leads=True)
+            if self.live is None and record.release in self._loaded:
+                self.live = self._loaded[record.release]
+                self._refresh()
+                _log.warning("the release that served before stands in", release=record.release, reason=self.reason)
+
+    async def _try(self, record: ReleaseRecord, *, leads: bool) -> None:
         number = record.release
-        try:
-            await self._in_thread(self._lease, number)
-            await self._adopt(record)
-            self.reason = ""
+        if number in self._loaded or not self.refusals.is_due(number):
             return
-        except (Unavailable, StoreError) as error:
-            # Not now; the next look tries again.
-            reason = str(error)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            self._refused = (number, time.monotonic() + self._config.refused_seconds)
-            self._counters.refusals += 1
-            expected = isinstance(error, ReleaseRefused | ManifestError)
-            _log.error("release refused", release=number, reason=reason, exc_info=not expected)
-        finally:
-            self._adopting, self._changed = None, None
-        if reason != self.reason:
-            _log.warning("release not adopted", release=number, reason=reason)
-        self.reason = reason
-        await self._in_thread(self._give_up, number)
-
-    async def _adopt(self, record: ReleaseRecord) -> None:
-        started = time.monotonic()
-        content, cases = await self._in_thread(read_release, record, self._cache)
-        for model, version in sorted(content.manifest.model_versions.items()):
-            if not await self._inference.ready(model, version):
-                raise Unavailable(f"{model} version {version} is not ready at {self._inference.target}")
-        release = Release(content)
-        follower = self._follower
-        self._changed = set()
-        await self._in_thread(release.block_all, follower.catalog.entries, self._clock())
-        self._adopting = release
-        await self._add_fresh(release)
         try:
-            await replay_golden(release, cases, self._inference)
-        except BadRequest as error:
-            raise ReleaseRefused(f"release {release.number}: {error}") from error
-        except InferenceError as error:
-            raise Unavailable(str(error)) from error
-        manifest = release.manifest
-        behind = await follower.catch_up(manifest.trained_through_sequence, self._config.refused_seconds)
-        if behind:
-            raise Unavailable(f"the log is not followed up to where the release was trained: {behind}")
-        await follower.restart_trends(
-            content.trends, manifest.trained_through_sequence, manifest.trained_through_micros
-        )
-        for item_id in self._changed or ():
-            release.show(item_id, follower.catalog.entries.get(item_id), self._clock())
-        self._flip(release)
-        _log.info(
-            "release adopted",
-            release=release.number,
-            seconds=round(time.monotonic() - started, 3),
-            golden_cases=len(cases),
-            fresh_items=release.fresh_count,
-            pending_items=len(release.pending),
-        )
+            await self._in_thread(self._leases.serve, number)
+            self._loaded[number] = await self._adopter.make_ready(record, self.live, leads=leads)
+            self._flip()
+        except Exception as error:
+            await self._in_thread(self._leases.let_go, number)
+            await self.refusals.note(number, error)
+        else:
+            await self.refusals.accept(number)
 
-    async def _add_fresh(self, release: Release) -> None:
-        """Gives rows to the items that came after the release's snapshot."""
-        entries = self._follower.catalog.entries
-        missing = [item_id for item_id in entries if item_id not in release.index_of]
-        for start in range(0, len(missing), self._config.page):
-            items = await self._in_thread(self._store.get_items, missing[start : start + self._config.page])
-            for item_id, item in items.items():
-                # What changed since was taken in already, in its newer state.
-                if item_id not in release.index_of and item_id not in release.pending:
-                    release.take_in(item, entries.get(item_id), self._clock())
-
-    def _flip(self, release: Release) -> None:
-        self._refresh(release)
-        old, self.live, self._adopting = self.live, release, None
-        self._counters.adoptions += 1
-        if old is not None:
-            self._draining.append(old)
-
-    def _refresh(self, release: Release) -> None:
+    def _refresh(self) -> None:
         follower = self._follower
         self._refreshed_micros = self._clock()
-        release.refresh(follower.trends, follower.trend_time_micros(), self._refreshed_micros)
+        for release in self.serving():
+            release.refresh(follower.trends, follower.trend_time_micros(), self._refreshed_micros)
 
     def _take_in(self, items: Sequence[StoredItem]) -> None:
         now, entries = self._clock(), self._follower.catalog.entries
-        for item in items:
-            entry = entries.get(item.item_id)
-            if self.live is not None:
-                self.live.take_in(item, entry, now)
-            if self._changed is not None:
-                self._changed.add(item.item_id)
-            if self._adopting is not None:
-                self._adopting.take_in(item, entry, now)
-            for old in self._draining:
-                old.show(item.item_id, entry, now)
-
-    def _lease(self, number: int) -> None:
-        lease = self._store.acquire_lease(
-            f"serving/{number}/{self._gateway_id}",
-            self._gateway_id,
-            int(self._config.lease_seconds * 1e6),
-            self._clock(),
-        )
-        if lease is not None:
-            self._leases[number] = lease
-
-    def _give_up(self, number: int) -> None:
-        lease = self._leases.pop(number, None)
-        if lease is not None:
-            try:
-                self._store.release_lease(lease)
-            except StoreError:
-                _log.warning("lease not given up; it expires", lease=lease.name)
+        for release in self._loaded.values():
+            for item in items:
+                release.take_in(item, entries.get(item.item_id), now)
+        self._adopter.take_in(items)
 
     async def _in_thread(self, call: Callable[[*_Arguments], _T], *args: *_Arguments) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+
+
+@contextmanager
+def holding(release: Release) -> Iterator[None]:
+    """Counts one user of a release while entered."""
+    release.held += 1
+    try:
+        yield
+    finally:
+        release.held -= 1

@@ -21,9 +21,9 @@ from recency_features.golden import GoldenCase, write_golden
 from recency_features.spec import PAD, RECOMMENDER, SCORER, TEXT_ENCODER, TREND_HALF_LIVES_SECONDS
 from recency_features.trends import Trends
 from recency_inference.client import Input, RawTensor
+from recency_server.adopt import ReleaseConfig
 from recency_server.follow import FollowConfig
 from recency_server.parts import Parts, RecommendConfig, open_parts
-from recency_server.releases import ReleaseConfig
 from recency_store.manifest import Manifest, file_entry
 from recency_store.memory import MemoryStore
 from recency_store.records import NewItem, ReleaseRecord, ReleaseState
