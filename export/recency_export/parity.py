@@ -6,27 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 
 from recency_export.errors import ParityError
+from recency_export.onnx_session import Arrays, feed, open_model
 from recency_export.serving import Overlay, Recommender, Scorer, Serving, User
-from recency_features.spec import INPUTS, PAD, RECOMMENDER, SCORER, TREND_HALF_LIVES_SECONDS, USER_FEATURE_DIM
+from recency_features.spec import PAD, RECOMMENDER, SCORER, TREND_HALF_LIVES_SECONDS, USER_FEATURE_DIM
 
 # Relative to the size of the logits; float32 sums in another order differ by a hundredth of it.
 TOLERANCE = 1e-3
-
-Arrays = dict[str, npt.NDArray[np.generic]]
-
-
-def open_model(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
-    """An onnxruntime session as serving opens it: CPU, no spinning."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def made_up_request(items: int, dim: int, fresh: int, batch: int, positions: int, seed: int) -> Arrays:
@@ -90,11 +78,6 @@ def torch_score(serving: Serving, request: Arrays) -> npt.NDArray[np.float32]:
 def _tensors(request: Arrays) -> tuple[User, Overlay]:
     user = User(*(torch.from_numpy(request[name]) for name in User._fields))
     return user, Overlay(*(torch.from_numpy(request[name]) for name in Overlay._fields))
-
-
-def feed(request: Arrays, model: str) -> Arrays:
-    """The inputs of one model among a request's."""
-    return {tensor.name: request[tensor.name] for tensor in INPUTS[model]}
 
 
 def check_parity(serving: Serving, release: Path, seed: int) -> float:

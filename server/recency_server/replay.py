@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from recency_features.golden import TOLERANCE, GoldenCase
+from recency_features.golden import GoldenCase, disagreement
 from recency_features.history import MICROS_PER_SECOND, Interaction, own_counts
 from recency_features.overlay import HIDDEN
 from recency_features.spec import K_BUCKETS, RECOMMENDER, SCORER
@@ -44,32 +43,14 @@ async def _replay(release: Release, cases: Sequence[GoldenCase], start: int, inf
         SCORER, versions[SCORER], _inputs(SCORER, release, cases), ("logits",), _TIMEOUT_SECONDS
     )
     for b, case in enumerate(cases):
-        where = f"release {release.number}, golden case {start + b}"
-        expected = dict(zip(case.expected_item_ids, case.expected_logits, strict=True))
-        count = len(case.expected_item_ids)
-        _compare(f"{where}, recommender", retrieved["logits"][b, :count], np.array(case.expected_logits))
-        for index, logit in zip(
-            retrieved["item_ids"][b, :count].tolist(), retrieved["logits"][b].tolist(), strict=False
-        ):
-            item_id = release.item_ids[index]
-            # Two items whose logits are as good as equal may change places at the end of the list.
-            if abs(logit - expected.get(item_id, case.expected_logits[-1])) > TOLERANCE:
-                raise ReleaseRefused(
-                    f"{where}: item {item_id} has logit {logit:.4f} here, {expected.get(item_id)} there"
-                )
-        named = len(case.candidate_item_ids)
-        _compare(f"{where}, scorer", scored["logits"][b, :named], np.array(case.expected_candidate_logits))
-
-
-def _compare(where: str, here: npt.NDArray[np.float32], there: npt.NDArray[np.float64]) -> None:
-    with np.errstate(invalid="ignore"):
-        # Both may say -inf of what is masked.
-        off = np.where(here == there, 0.0, np.abs(here - there))
-    if here.shape != there.shape or not (off <= TOLERANCE).all():
-        raise ReleaseRefused(
-            f"{where}: logits differ from the exporter's by up to {np.max(off, initial=0.0):.4f} (allowed {TOLERANCE}); "
-            "export and serving disagree, publish the release again with this version of the software"
+        off = disagreement(
+            case, release.item_ids, retrieved["item_ids"][b], retrieved["logits"][b], scored["logits"][b]
         )
+        if off:
+            raise ReleaseRefused(
+                f"release {release.number}, golden case {start + b}, {off}; "
+                "export and serving disagree, publish the release again with this version of the software"
+            )
 
 
 def _inputs(model: str, release: Release, cases: Sequence[GoldenCase]) -> dict[str, Input]:

@@ -18,7 +18,7 @@ from recency.v1 import event_pb2
 from recency_export.candidates import case_users
 from recency_export.cases import Cases, seen_items, whole_cases
 from recency_export.dataset import Dataset, read_dataset
-from recency_export.parity import open_model
+from recency_export.onnx_session import open_model
 from recency_export.snapshot import Snapshot, read_snapshot
 from recency_features.spec import PAD, RECOMMENDER
 from recency_inference.client import Inference, Input, RawTensor

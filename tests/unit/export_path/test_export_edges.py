@@ -11,9 +11,10 @@ import pytest
 
 from recency.v1 import event_pb2, user_pb2
 from recency_export.dataset import read_dataset
-from recency_export.parity import feed, open_model
+from recency_export.onnx_session import feed, open_model
 from recency_export.settings import RankerSettings, TrainSettings
 from recency_export.snapshot import read_snapshot, take_snapshot
+from recency_features.golden import GoldenCase, golden_request
 from recency_features.history import Interaction
 from recency_features.overlay import HIDDEN
 from recency_store.manifest import verify
@@ -26,13 +27,11 @@ Run = Callable[..., Path]
 
 def ask(folder: Path, history: Sequence[Interaction] = (), own: dict[int, float] | None = None) -> list[str]:
     """What the published recommender answers to a history, best first; the release's own items, nothing left out."""
-    from recency_export.golden_cases import golden_request
-
     item_ids = json.loads((folder / "item_ids.json").read_text())
     manifest = verify(folder)
-    raw = [(i.item_id, i.type, (NOW_MICROS - i.time_micros) / 1e6) for i in history]
+    raw = tuple((i.item_id, i.type, (NOW_MICROS - i.time_micros) / 1e6) for i in history)
     trends = np.zeros((len(item_ids), 3), dtype=np.float32)
-    request = golden_request(raw, [], np.zeros(0, dtype=np.float32), [], item_ids, trends, manifest.dim, 50)
+    request = golden_request(GoldenCase(raw, (), (), (), (), (), ()), item_ids, trends, manifest.dim, 50)
     if own:
         request["own_count_ids"] = np.array([list(own)], dtype=np.int32)
         request["own_counts"] = np.array([list(own.values())], dtype=np.float32)

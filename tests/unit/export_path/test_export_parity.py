@@ -11,11 +11,11 @@ import torch
 from recency_export.candidates import case_users
 from recency_export.cases import whole_cases
 from recency_export.dataset import read_dataset, training_batches
-from recency_export.golden_cases import golden_request
-from recency_export.parity import check_parity, feed, made_up_request, open_model
+from recency_export.onnx_session import feed, open_model
+from recency_export.parity import check_parity, made_up_request
 from recency_export.snapshot import read_snapshot
 from recency_export.stages import assemble
-from recency_features.golden import TOLERANCE, read_golden
+from recency_features.golden import TOLERANCE, golden_request, read_golden
 from recency_features.history import Interaction, history_arrays, own_counts, stack_histories
 from recency_features.trends import Trends
 from recency_store.manifest import read_manifest
@@ -74,16 +74,7 @@ def test_golden_cases_replay_in_onnxruntime(bootstrapped: Bootstrapped, item_ids
     cases = read_golden(bootstrapped.folder / "golden.json")
     assert {len(case.history) for case in cases} >= {0, 1, 50, 64}
     for case in cases:
-        request = golden_request(
-            case.history,
-            case.exclude_item_ids,
-            np.array(case.steer, dtype=np.float32),
-            case.candidate_item_ids,
-            item_ids,
-            trend_NT,
-            manifest.dim,
-            manifest.history_length,
-        )
+        request = golden_request(case, item_ids, trend_NT, manifest.dim, manifest.history_length)
         ids, logits, _ = recommender.run(None, feed(request, "recommender"))
         assert [item_ids[i] for i in ids[0, :5]] == list(case.expected_item_ids[:5])
         np.testing.assert_allclose(logits[0, :20], case.expected_logits, atol=TOLERANCE)
