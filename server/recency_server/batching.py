@@ -1,4 +1,5 @@
-"""Gathers requests into batches and sends them: one lane a model, each with a bounded queue and few calls in flight.
+"""Gathers requests into batches and sends them: one lane a model of a release, each with a bounded queue and few calls in
+flight.
 
 A batch is sent when the line is free, or enough requests wait, or the oldest has waited long enough. Requests that were
 cancelled or whose deadline passed while they waited are left out.
@@ -69,7 +70,7 @@ class Waiting:
 
 
 class Lane:
-    """The queue of one model."""
+    """The queue of one model of one release."""
 
     def __init__(
         self, model: str, inference: Inference, tasks: asyncio.TaskGroup, counters: Counters, config: BatchConfig
@@ -86,6 +87,11 @@ class Lane:
         self._silent = 0
         self._retry_seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait to be sent."""
+        return len(self._waiting)
 
     async def ask(self, row: Row, within_seconds: float) -> Answer:
         """The model's answer for one request. Overloaded at once where the queue is full; TooLate when the time is over;
@@ -136,7 +142,7 @@ class Lane:
         self._pump()
 
     def _take(self) -> list[Waiting]:
-        """The next batch: those of one release that still wait, in order of arrival.
+        """The next batch: those that still wait, in order of arrival.
 
         While another call may go beside this one, it is left its share: two batches keep two instances of the model busy.
         """
@@ -144,10 +150,7 @@ class Lane:
         most = config.max_rows if self._in_flight + 1 >= config.in_flight else min(config.send_at, config.max_rows)
         batch: list[Waiting] = []
         while self._waiting and len(batch) < most:
-            waiting = self._waiting[0]
-            if batch and waiting.row.release is not batch[0].row.release:
-                break
-            self._waiting.popleft()
+            waiting = self._waiting.popleft()
             if waiting.done.done():
                 self._counters.dropped_rows += 1
             else:

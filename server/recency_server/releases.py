@@ -7,12 +7,10 @@ lets go of what has drained. On any failure what serves goes on serving, and the
 from __future__ import annotations
 
 import asyncio
-import enum
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import TypeVar, TypeVarTuple
 
 import structlog
@@ -25,31 +23,14 @@ from recency_server.leases import ReleaseLeases
 from recency_server.query import Clock
 from recency_server.refusals import Refusals
 from recency_server.release import Release
+from recency_server.roles import STATE_OF, Role, canary_share
 from recency_store.errors import StoreError
 from recency_store.protocol import Store
-from recency_store.records import ReleaseRecord, ReleaseState, StoredItem, last_good
+from recency_store.records import ReleaseRecord, StoredItem, last_good
 
 _log = structlog.get_logger("recency.server")
 _T = TypeVar("_T")
 _Arguments = TypeVarTuple("_Arguments")
-
-
-class Role(enum.StrEnum):
-    """What a gateway does with a release."""
-
-    ACTIVE = "active"
-    CANARY = "canary"
-    SHADOW = "shadow"
-
-
-_STATES = {Role.ACTIVE: ReleaseState.ACTIVE, Role.CANARY: ReleaseState.CANARY, Role.SHADOW: ReleaseState.SHADOW}
-
-
-def canary_share(key: str, release: int) -> float:
-    """Where a user stands in 0..1 for a canary: the same on every gateway and every day, so that a share that grows
-    keeps whom it had; another for each release, so that it is not always the same people who try."""
-    digest = blake2b(key.encode(), digest_size=8, person=b"canary", salt=release.to_bytes(8, "little")).digest()
-    return int.from_bytes(digest, "little") / 2.0**64
 
 
 class Releases:
@@ -199,7 +180,7 @@ class Releases:
         # Newest first: of several shadows the newest is scored.
         self._wanted = {
             role: next(record for record in records if record.state is state)
-            for role, state in _STATES.items()
+            for role, state in STATE_OF.items()
             if any(record.state is state for record in records)
         }
         self._flip()

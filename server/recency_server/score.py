@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +45,25 @@ class Scored:
     degraded: tuple[str, ...] = ()
 
 
+class Lanes:
+    """The two lanes to one release's models."""
+
+    def __init__(self, inference: Inference, tasks: asyncio.TaskGroup, counters: Counters, config: BatchConfig) -> None:
+        self.recommender = Lane(RECOMMENDER, inference, tasks, counters, config)
+        self.scorer = Lane(SCORER, inference, tasks, counters, config)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait to be sent."""
+        return self.recommender.waiting + self.scorer.waiting
+
+
 class Scorer:
-    """The two lanes to Triton, and the order of trends for when they do not answer."""
+    """The lanes to Triton, and the order of trends for when they do not answer.
+
+    Each release has lanes of its own, which go when it does: a batch is of one release, and a canary whose models are
+    slow or silent must cost the others nothing.
+    """
 
     def __init__(
         self,
@@ -55,9 +73,16 @@ class Scorer:
         config: BatchConfig,
         trend_order: TrendOrder,
     ) -> None:
-        self._recommender = Lane(RECOMMENDER, inference, tasks, counters, config)
-        self._scorer = Lane(SCORER, inference, tasks, counters, config)
+        self._make_lanes = lambda: Lanes(inference, tasks, counters, config)
+        self._lanes: WeakKeyDictionary[Release, Lanes] = WeakKeyDictionary()
         self._trend_order = trend_order
+
+    def lanes(self, release: Release) -> Lanes:
+        """The lanes of a release."""
+        lanes = self._lanes.get(release)
+        if lanes is None:
+            lanes = self._lanes[release] = self._make_lanes()
+        return lanes
 
     async def score(
         self, release: Release | None, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
@@ -87,7 +112,7 @@ class Scorer:
         ids = exclude[0] if len(exclude) == 1 else np.concatenate([_NONE, *exclude])
         k = min(len(release.item_ids), max(_LEAST_K, _K_PER_PLACE * query.page_size))
         row = Row(release, user.rows, now_micros, ids, aim.steer_D, k, with_counts=not user.leave_out_seen)
-        answer = await self._recommender.ask(row, within_seconds)
+        answer = await self.lanes(release).recommender.ask(row, within_seconds)
         assert answer.indices is not None
         # Places that no item fills come last, with index -1 and logit -inf.
         ranked = _named(release.item_ids, answer.indices, answer.logits)
@@ -105,11 +130,12 @@ class Scorer:
             return Scored((), recommendation_pb2.SOURCE_CANDIDATE, True)
         row = Row(release, user.rows, now_micros, named, aim.steer_D, 0, with_counts=not user.leave_out_seen)
         if aim.steer_D is None:
-            answer, unsteered = await self._scorer.ask(row, within_seconds), None
+            answer, unsteered = await self.lanes(release).scorer.ask(row, within_seconds), None
         else:
             # Both rows go in one batch.
             answer, unsteered = await asyncio.gather(
-                self._scorer.ask(row, within_seconds), self._unsteered(replace(row, steer_D=None), within_seconds)
+                self.lanes(release).scorer.ask(row, within_seconds),
+                self._unsteered(replace(row, steer_D=None), within_seconds),
             )
         logits = answer.logits[: len(named)]
         order = np.argsort(-logits, kind="stable")
@@ -119,7 +145,7 @@ class Scorer:
     async def _unsteered(self, row: Row, within_seconds: float) -> Mapping[str, float]:
         """The logits of a row's items without the steer; empty where that cannot be had now: the order stands."""
         try:
-            logits = (await self._scorer.ask(row, max(within_seconds, 0.0))).logits
+            logits = (await self.lanes(row.release).scorer.ask(row, max(within_seconds, 0.0))).logits
         except (Unavailable, Overloaded, TooLate):
             return {}
         item_ids = row.release.item_ids
