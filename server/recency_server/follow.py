@@ -23,6 +23,7 @@ from recency_store.protocol import Store
 from recency_store.records import LoggedEvent, StoredItem
 
 ItemsListener = Callable[[Sequence[StoredItem]], None]
+EventsListener = Callable[[Sequence[LoggedEvent]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Follower:
         self.newest_event_micros = 0
         self.trends_version = 0
         self.on_items: list[ItemsListener] = []
+        self.on_events: list[EventsListener] = []
         self._nudged = asyncio.Event()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -162,6 +164,8 @@ class Follower:
                 listener(changes.items)
         if changes.events:
             self.users.take_in(changes.events)
+            for hears in self.on_events:
+                hears(changes.events)
             self.newest_event_micros = max(self.newest_event_micros, _fold(self.trends, changes.events))
             self.trends_version += 1
         self.applied = changes.through

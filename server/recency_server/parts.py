@@ -14,6 +14,8 @@ import structlog
 
 from recency_inference.client import Inference
 from recency_server.adopt import Adopter, ReleaseConfig
+from recency_server.arm_limits import CanaryConfig
+from recency_server.arms import Arms
 from recency_server.batching import BatchConfig
 from recency_server.catalog import Catalog
 from recency_server.counters import Counters
@@ -25,6 +27,7 @@ from recency_server.query import Clock
 from recency_server.reading import SeenRule
 from recency_server.releases import Releases
 from recency_server.score import Scorer
+from recency_server.shadow import Shadow, ShadowConfig
 from recency_server.slates import SlateConfig, SlateLog
 from recency_server.users import UserConfig, Users
 from recency_store.group_commit import GroupCommit
@@ -58,6 +61,8 @@ class RecommendConfig:
     follow: FollowConfig = field(default_factory=FollowConfig)
     users: UserConfig = field(default_factory=UserConfig)
     releases: ReleaseConfig = field(default_factory=ReleaseConfig)
+    canary: CanaryConfig = field(default_factory=CanaryConfig)
+    shadow: ShadowConfig = field(default_factory=ShadowConfig)
     slates: SlateConfig = field(default_factory=SlateConfig)
 
 
@@ -73,6 +78,8 @@ class Parts:
     follower: Follower
     releases: Releases
     users: Users
+    arms: Arms
+    shadow: Shadow
     scorer: Scorer
     encoder: Encoder
     slates: SlateLog
@@ -96,6 +103,7 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
         embedder = Embedder(store, lambda: releases.serving(), follower, encoder, threads, clock)
         adopter = Adopter(store, inference, follower, embedder, threads, counters, clock, config.releases)
         releases = Releases(store, adopter, follower, threads, counters, clock, config.gateway_id, config.releases)
+        arms = Arms(store, releases, follower, threads, counters, config.gateway_id, config.canary)
         slates = SlateLog(store, threads, counters, config.slates)
         trend_order = TrendOrder(follower)
         commit = GroupCommit(store)
@@ -105,8 +113,9 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
             await releases.look()
             if releases.live is None:
                 await follower.restart_trends_from_log()
-            for work in (releases.run, releases.adopt, releases.keep, embedder.run, slates.run):
+            for work in (releases.run, releases.adopt, releases.keep, arms.run, embedder.run, slates.run):
                 tasks.create_task(_forever(work))
+            scorer = Scorer(inference, tasks, counters, config.batch, trend_order)
             try:
                 yield Parts(
                     config=config,
@@ -116,7 +125,9 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
                     follower=follower,
                     releases=releases,
                     users=users,
-                    scorer=Scorer(inference, tasks, counters, config.batch, trend_order),
+                    arms=arms,
+                    shadow=Shadow(releases, scorer, tasks, follower.catalog, clock, config.shadow),
+                    scorer=scorer,
                     encoder=encoder,
                     slates=slates,
                     counters=counters,

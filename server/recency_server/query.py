@@ -53,6 +53,11 @@ class Query:
     labels: Mapping[str, str] = field(default_factory=dict)
     context_json: str = ""
 
+    @property
+    def who(self) -> str:
+        """Whom a canary knows again: the user, or else the session; empty for somebody it cannot."""
+        return self.user_id or self.labels.get("session_id", "")
+
 
 class Placed(NamedTuple):
     """One place of a slate. `probability` is None in degraded answers. A tuple, for every answer makes many."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from recency_server.query import Query
 from recency_server.release import Release
-from recency_server.users import UserRows, Users, UserState, make_rows
+from recency_server.users import Behaviour, UserRows, Users, UserState, make_rows
 from recency_store.errors import StoreError
 
 SeenRule = Literal["auto", "always", "never"]
@@ -18,6 +18,7 @@ SeenRule = Literal["auto", "always", "never"]
 @dataclass(frozen=True, slots=True)
 class User:
     """rows            in the terms of the release, None without one
+    behaviour       the events that they are made from
     seen            items consumed, and `rejected` ones, which stay out whatever else is asked for
     leave_out_seen  whether `seen` is left out of this answer
     """
@@ -27,6 +28,7 @@ class User:
     rejected: Collection[str]
     leave_out_seen: bool
     behaviour_micros: int | None
+    behaviour: Behaviour
     degraded: tuple[str, ...] = ()
 
     @property
@@ -62,7 +64,7 @@ async def read_user(
         behaviour_micros = behaviour.interactions[-1].time_micros
     else:
         behaviour_micros = None
-    return User(rows, behaviour.counts, behaviour.rejected, leave_out_seen, behaviour_micros, degraded)
+    return User(rows, behaviour.counts, behaviour.rejected, leave_out_seen, behaviour_micros, behaviour, degraded)
 
 
 def leaves_out_seen(query: Query, release: Release | None, seen_rule: SeenRule, repeat_share: float) -> bool:

@@ -25,7 +25,8 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
     deadline has passed. Parts that are away, overloaded or late make the answer degraded."""
     config = parts.config
     behind = await _catch_up(query, deadline, parts)
-    with parts.releases.hold() as release:  # one release, first byte to last
+    # One release from here to the answer: the canary for its share of the users, else the active one.
+    with parts.releases.hold(query.who) as release, parts.arms.watching(release) as watched:
         leave_out_seen = leaves_out_seen(query, release, config.exclude_seen, config.repeat_share)
         user = await read_user(parts.users, query, release, leave_out_seen, _left(deadline, parts))
         aim = await aim_at(release, query, _left(deadline, parts), parts.encoder, parts.follower)
@@ -47,7 +48,9 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         missing_item_ids=aim.missing,
     )
     parts.counters.note(degraded)
+    watched.answered(slate.recommendation_id, scored.by_model)
     parts.slates.record(query, slate)
+    parts.shadow.offer(release, user, query, slate)
     return slate
 
 

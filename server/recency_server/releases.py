@@ -124,9 +124,10 @@ class Releases:
         self._look_now.set()
 
     async def look(self) -> None:
-        """Looks at the store, flips to what is ready, and makes ready what is not."""
+        """Looks at the store, flips to what is ready, and makes the active release ready where it is not. Before `run`
+        and `adopt`, so that the first request has a model; a canary that hangs does not hold a start up."""
         await self._look()
-        await self._adopt_missing()
+        await self._adopt_missing((Role.ACTIVE,))
 
     async def run(self) -> None:
         """Watches which releases should serve until cancelled."""
@@ -145,7 +146,7 @@ class Releases:
         while True:
             await self._missing.wait()
             self._missing.clear()
-            await self._adopt_missing()
+            await self._adopt_missing(tuple(Role))
 
     async def keep(self) -> None:
         """Keeps live what ages: trends, time windows, leases; lets go of what has drained."""
@@ -202,9 +203,11 @@ class Releases:
         if any(release not in before for release in self.serving()):
             self._refresh()
 
-    async def _adopt_missing(self) -> None:
-        for role, record in list(self._wanted.items()):
-            await self._try(record, leads=role is Role.ACTIVE)
+    async def _adopt_missing(self, roles: Sequence[Role]) -> None:
+        for role in roles:
+            record = self._wanted.get(role)
+            if record is not None:
+                await self._try(record, leads=role is Role.ACTIVE)
         if self.live is None and Role.ACTIVE in self._wanted:
             await self._stand_in_for_active()
 

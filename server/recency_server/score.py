@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -73,7 +74,7 @@ class Scorer:
         config: BatchConfig,
         trend_order: TrendOrder,
     ) -> None:
-        self._make_lanes = lambda: Lanes(inference, tasks, counters, config)
+        self._make_lanes = partial(Lanes, inference, tasks, counters, config)
         self._lanes: WeakKeyDictionary[Release, Lanes] = WeakKeyDictionary()
         self._trend_order = trend_order
 
