@@ -1,6 +1,6 @@
 """What is trained of a language model instead of its weights: LoRA, AdaLoRA, bottleneck adapters, a prefix.
 
-`peft` brings LoRA, AdaLoRA and the prefix; its bottleneck adapters are ours, since it has none (docs/decisions/0092). All are
+`peft` brings LoRA, AdaLoRA and the prefix. It has no bottleneck adapters, so those are ours (docs/decisions/0092). All are
 kept in its format: `adapter_config.json` and `adapter_model.safetensors` in one folder.
 """
 
@@ -132,14 +132,14 @@ class Prefixed(nn.Module):
 def attach(model: Any, settings: LanguageModelSettings, steps: int) -> Any:
     """A model of which only the new parts are trained; `steps` is how long that will be."""
     names = list(settings.target_modules) or None
-    common = {"task_type": peft.TaskType.FEATURE_EXTRACTION}
+    kind = peft.TaskType.FEATURE_EXTRACTION
     if settings.method == "adapters":
         return Adapted(model, settings.rank, settings.target_modules or _OUTPUTS)
     if settings.method == "prefix":
-        tuned = peft.get_peft_model(model, peft.PrefixTuningConfig(num_virtual_tokens=settings.rank, **common))
-        with torch.no_grad():
-            tuned.prompt_encoder["default"].embedding.weight.normal_(std=_PREFIX_SPREAD)
+        tuned = peft.get_peft_model(model, peft.PrefixTuningConfig(num_virtual_tokens=settings.rank, task_type=kind))
+        nn.init.normal_(tuned.get_parameter("prompt_encoder.default.embedding.weight"), std=_PREFIX_SPREAD)
         return Prefixed(tuned)
+    config: peft.PeftConfig
     if settings.method == "adalora":
         config = peft.AdaLoraConfig(
             init_r=settings.rank + settings.rank // 2,
@@ -149,10 +149,10 @@ def attach(model: Any, settings: LanguageModelSettings, steps: int) -> Any:
             tinit=steps // 5,
             tfinal=steps // 3,
             total_step=steps,
-            **common,
+            task_type=kind,
         )
     else:
-        config = peft.LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=names, **common)
+        config = peft.LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=names, task_type=kind)
     return peft.get_peft_model(model, config)
 
 

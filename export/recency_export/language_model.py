@@ -66,16 +66,14 @@ def adapt(
 ) -> AdaptedEncoder:
     """Fine-tunes the encoder, and writes below `folder`
 
-        encoder/                          the Hugging Face model
-        text_encoder/model.onnx, tokenizer.json   the same for serving
-        training/language_model/          the adapter alone, in peft's format
+    encoder/                                  the Hugging Face model
+    text_encoder/model.onnx, tokenizer.json   the same for serving
+    training/language_model/                  the adapter alone, in peft's format
 
-    texts are the items' (N), projection is float32 [T, W]. `earlier` is the `training/language_model` of the parent release: where
-    it is of the same encoder, method and shape, training goes on from it, else it begins anew.
+    texts are the items' (N), projection is float32 [T, W]. `earlier` is the `training/language_model` of the parent release:
+    where it is of the same encoder, method and shape, training goes on from it, else it begins anew.
     """
-    torch.manual_seed(seed)
-    encoder, continued = _begin(encoder_folder, settings, earlier)
-    loss = _train(encoder, texts, pairs, projection, encoder_folder, settings, seed, advance)
+    encoder, continued, loss = tune(texts, pairs, projection, encoder_folder, settings, seed, advance, earlier)
     checkpoint = folder / "training" / "language_model"
     encoder.model.save_pretrained(checkpoint)
     origin = {"encoder": encoder_digest(encoder_folder), **_shape(settings)}
@@ -88,6 +86,22 @@ def adapt(
     return AdaptedEncoder(
         folder / "encoder", checkpoint, encoder_digest(folder / "encoder"), vectors, continued, tuple(loss)
     )
+
+
+def tune(
+    texts: Sequence[str],
+    pairs: Pairs,
+    projection: npt.NDArray[np.float32],
+    encoder_folder: Path,
+    settings: LanguageModelSettings,
+    seed: int,
+    advance: Advance,
+    earlier: Path | None = None,
+) -> tuple[Pooled, bool, list[float]]:
+    """The adapted encoder in torch, whether it went on from `earlier`, and the loss of each step."""
+    torch.manual_seed(seed)
+    encoder, continued = _begin(encoder_folder, settings, earlier)
+    return encoder, continued, _train(encoder, texts, pairs, projection, encoder_folder, settings, seed, advance)
 
 
 def rebuild(encoder_folder: Path, checkpoint: Path, target: Path) -> None:

@@ -12,15 +12,14 @@ Method = Literal["frozen", "lora", "adalora", "adapters", "prefix"]
 class LanguageModelSettings:
     """How the text encoder is fine-tuned (docs/language-model.md).
 
-    method           frozen: as it came; lora and adalora: merged into its weights; adapters (bottleneck) and prefix: inside the
-                     exported graph
+    method           frozen: as it came; lora, adalora: merged into its weights; adapters (bottleneck), prefix: in the graph
     rank             of LoRA and AdaLoRA; the width of a bottleneck adapter; the number of prefix tokens
     target_modules   names of the layers that LoRA, AdaLoRA and adapters change; none: what is usual for the model
     """
 
     method: Method = "frozen"
     rank: int = 8
-    alpha: float = 16.0
+    alpha: int = 16
     target_modules: tuple[str, ...] = ()
     learning_rate: float = 1e-3
     weight_decay: float = 0.01

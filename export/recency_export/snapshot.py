@@ -2,7 +2,8 @@
 
 Left out: deleted items, events that were retracted (and the retractions), events of users who do not consent to training.
 Items are in the order of their ids; events in the order of the log. An item without a text vector of this encoder is
-encoded, and its vector written back, so that nobody has to encode it again.
+encoded, and its vector written back, so that nobody has to encode it again: take a snapshot with the encoder of the release
+that serves. The vectors of an encoder that no active release has stay out of the store (`language_stage.py`).
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class Snapshot:
     item_ids        the N catalogue items, then ids that only events name
     text_vectors    float32 [N, text_dim]
     user, item, type, time_micros   a value an event; user and item are numbers (item < N: in the catalogue)
+    sequence                        its position in the log
     shown, shown_offsets            the items of each impression, shown[offsets[i]:offsets[i+1]] of impression i
-    shown_user, shown_micros        whose impression, and when
+    shown_user, shown_micros, shown_sequence   whose impression, when, and its position in the log
     """
 
     item_ids: tuple[str, ...]
@@ -43,10 +45,12 @@ class Snapshot:
     item: npt.NDArray[np.int32]
     type: npt.NDArray[np.int32]
     time_micros: npt.NDArray[np.int64]
+    sequence: npt.NDArray[np.int64]
     shown: npt.NDArray[np.int32]
     shown_offsets: npt.NDArray[np.int64]
     shown_user: npt.NDArray[np.int32]
     shown_micros: npt.NDArray[np.int64]
+    shown_sequence: npt.NDArray[np.int64]
     last_sequence: int
 
     @property
@@ -63,10 +67,10 @@ def take_snapshot(
     vectors = _text_vectors(store, items, encoder_digest, text_dim, encode, advance)
     item_number = {item.item_id: number for number, item in enumerate(items)}
     user_number: dict[str, int] = {}
-    rows: list[tuple[int, int, int, int]] = []
+    rows: list[tuple[int, int, int, int, int]] = []
     event_ids: list[str] = []
     retracted: set[str] = set()
-    impressions: list[tuple[int, int, list[int]]] = []
+    impressions: list[tuple[int, int, int, list[int]]] = []
     for logged in store.scan_log(0, through):
         user = user_number.setdefault(logged.user_id, len(user_number))
         event = logged.event()
@@ -75,15 +79,15 @@ def take_snapshot(
         if logged.type == event_pb2.EVENT_TYPE_IMPRESSION:
             shown = [item_number[name] for name in event.shown_item_ids if name in item_number]
             if shown:
-                impressions.append((user, logged.time_micros, shown))
+                impressions.append((user, logged.time_micros, logged.sequence, shown))
         elif logged.item_id:
             item = item_number.setdefault(logged.item_id, len(item_number))
-            rows.append((user, item, logged.type, logged.time_micros))
+            rows.append((user, item, logged.type, logged.time_micros, logged.sequence))
             event_ids.append(logged.event_id)
     refused = _refused(store, user_number)
     kept = [row for row, name in zip(rows, event_ids, strict=True) if row[0] not in refused and name not in retracted]
     impressions = [row for row in impressions if row[0] not in refused]
-    table = np.array(kept, dtype=np.int64).reshape(-1, 4)
+    table = np.array(kept, dtype=np.int64).reshape(-1, 5)
     return Snapshot(
         item_ids=tuple(item_number),
         text_vectors=vectors,
@@ -91,10 +95,12 @@ def take_snapshot(
         item=table[:, 1].astype(np.int32),
         type=table[:, 2].astype(np.int32),
         time_micros=table[:, 3],
-        shown=np.array([number for _, _, shown in impressions for number in shown], dtype=np.int32),
-        shown_offsets=np.cumsum([0, *(len(shown) for _, _, shown in impressions)], dtype=np.int64),
-        shown_user=np.array([user for user, _, _ in impressions], dtype=np.int32),
-        shown_micros=np.array([micros for _, micros, _ in impressions], dtype=np.int64),
+        sequence=table[:, 4],
+        shown=np.array([number for *_, shown in impressions for number in shown], dtype=np.int32),
+        shown_offsets=np.cumsum([0, *(len(shown) for *_, shown in impressions)], dtype=np.int64),
+        shown_user=np.array([user for user, *_ in impressions], dtype=np.int32),
+        shown_micros=np.array([micros for _, micros, _, _ in impressions], dtype=np.int64),
+        shown_sequence=np.array([sequence for _, _, sequence, _ in impressions], dtype=np.int64),
         last_sequence=through,
     )
 
@@ -155,10 +161,12 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
         item=snapshot.item,
         type=snapshot.type,
         time_micros=snapshot.time_micros,
+        sequence=snapshot.sequence,
         shown=snapshot.shown,
         shown_offsets=snapshot.shown_offsets,
         shown_user=snapshot.shown_user,
         shown_micros=snapshot.shown_micros,
+        shown_sequence=snapshot.shown_sequence,
         last_sequence=np.int64(snapshot.last_sequence),
     )
 

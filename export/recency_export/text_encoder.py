@@ -54,7 +54,7 @@ def encoder_digest(folder: Path) -> str:
 
 
 def export_encoder(source: Path, target: Path) -> None:
-    """Writes `text_encoder/model.onnx` and `tokenizer.json` below `target`; adapters that lie in `source` are in the graph."""
+    """Writes `text_encoder/model.onnx` and `tokenizer.json` below `target`; adapters beside the model are in the graph."""
     try:
         import torch
 
