@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from recency_export.candidates import Shortlists
 from recency_store.manifest import Calibration
+
+if TYPE_CHECKING:
+    from recency_export.candidates import Shortlists
 
 _STEPS = 50
 

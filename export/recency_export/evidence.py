@@ -53,11 +53,13 @@ class Exposure:
     """How often each item stands in the slates that both releases give the same users, and who speaks for it.
 
     item_ids            the candidate's items, N
+    slates              how many slates each release gave
     candidate, parent   float [N]: slates that hold the item; parent is NaN for an item that the parent lacks
     users, items        int [V]: who did something positive with which item (row) in the events that are new to the candidate
     """
 
     item_ids: tuple[str, ...] = ()
+    slates: int = 0
     candidate: Floats = field(default_factory=_none)
     parent: Floats = field(default_factory=_none)
     users: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
