@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -84,14 +85,19 @@ def triton(
     metrics_port: Annotated[int | None, typer.Option(help="Its metrics port (triton.metrics_port).")] = None,
     attach: Annotated[
         str | None,
-        typer.Option(help="Run the agent alone, for a Triton at this gRPC address that reads our repository."),
+        typer.Option(help="Run the agent alone, for a Triton at this gRPC address that someone else started."),
+    ] = None,
+    repository: Annotated[
+        Path | None,
+        typer.Option(help="With --attach: the model repository that Triton reads (default: <data>/triton/repository)."),
     ] = None,
     json: Json = False,
     until_stdin_closes: UntilStdinCloses = False,
 ) -> None:
     """Run a local Triton with its agent, which loads what the releases ask for, until Ctrl-C or SIGTERM."""
-    from recency_inference.repository import Repository, find_model_repository
-    from recency_inference.run import attach_triton, run_triton
+    from recency_cli.errors import UsageError
+    from recency_inference.attach import attach_triton
+    from recency_inference.run import run_triton
     from recency_server.logs import configure_logging
 
     settings = settings_of(
@@ -99,6 +105,8 @@ def triton(
     )
     configure_logging()
     config = settings.triton()
+    if repository is not None and attach is None:
+        raise UsageError("--repository is what an attached Triton reads: name that Triton with --attach HOST:PORT")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -107,15 +115,15 @@ def triton(
 
     def ready(running: Running) -> None:
         ports = {"http_port": running.http_port, "metrics_port": running.metrics_port, "pid": running.pid}
-        _announce(json, {"address": running.target, **ports}, "Triton")
+        known = {name: number for name, number in ports.items() if number}
+        _announce(json, {"address": running.target, **known, "agent_port": running.agent_port}, "Triton")
 
     with opened_store(settings) as store:
         if attach is None:
             run_triton(config, store, settings.releases, stop, ready, now_micros)
         else:
-            configs = find_model_repository(config.model_repository)
-            repository = Repository(config.repository, config.folder / "staging", configs)
-            attach_triton(attach, repository, store, settings.releases, stop, ready, now_micros)
+            place = repository or config.repository
+            attach_triton(attach, config, place, store, settings.releases, stop, ready, now_micros)
 
 
 def _announce(as_json: bool, facts: dict[str, Any], name: str) -> None:

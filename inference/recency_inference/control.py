@@ -11,7 +11,7 @@ import grpc
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc  # type: ignore[import-untyped]
 
-from recency_inference.errors import InferenceError, LoadFailed, TooLate, Unavailable
+from recency_inference.errors import InferenceError, LoadFailed, NotAttachable, TooLate, Unavailable
 from recency_inference.wire import CHANNEL_OPTIONS, error_of
 
 # How long to wait for a Triton that is away, in one call.
@@ -53,6 +53,14 @@ class TritonControl:
             if model.state == "READY" and model.version:
                 ready.setdefault(model.name, set()).add(int(model.version))
         return {name: frozenset(versions) for name, versions in ready.items()}
+
+    def reads(self, model: str) -> bool:
+        """Whether the server sees a model of this name in its repository, loaded or not."""
+        try:
+            index = self._stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=_LOOK_SECONDS)
+        except grpc.RpcError as error:
+            raise error_of(error, self.target) from error
+        return any(found.name == model for found in index.models)
 
     def load(self, model: str, versions: Iterable[int], config_path: Path) -> None:
         """Makes exactly these versions of a model loaded: what is new is loaded beside the others, what is not named is
@@ -96,4 +104,6 @@ def config_naming(path: Path, versions: Iterable[int]) -> str:
 def _load_error(call: grpc.RpcError, target: str) -> InferenceError:
     """Triton answers a failed load with several codes; only its absence is not the model's fault."""
     error = error_of(call, target)
+    if "explicit model load / unload is not allowed" in str(error):
+        return NotAttachable(f"Triton at {target} takes no loads; start it with --model-control-mode=explicit")
     return error if isinstance(error, (Unavailable, TooLate)) else LoadFailed(str(error))

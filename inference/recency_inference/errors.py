@@ -7,6 +7,7 @@ InferenceError
 ├── NotLoaded           choose another version, or wait: this one is not loaded there
 ├── BadRequest          fix the request: Triton or the model refused its tensors
 ├── ModelFailed         report: the model or Triton broke while answering
+├── Hung                start that Triton again: a model takes a request and does not answer
 ├── LoadFailed          fix the release: Triton refused to load it
 ├── NotOwner            stop or wait: another agent owns this Triton
 ├── NotAttachable       fix that Triton's start: it takes no loads, or reads another repository than the agent's
@@ -48,6 +49,10 @@ class BadRequest(InferenceError):
 
 class ModelFailed(InferenceError):
     """The model failed on a request that it should have answered."""
+
+
+class Hung(InferenceError):
+    """A model does not answer within a time in which any model would."""
 
 
 class LoadFailed(InferenceError):

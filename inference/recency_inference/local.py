@@ -37,6 +37,9 @@ class TritonConfig:
     environment       the Python environment with Triton's wheel; None: `.venv-triton` beside the running one
     model_repository  where the committed `config.pbtxt` files are; None: found beside this package
     hung_seconds      a server that has not answered its agent for so long is killed and started again
+    probe_seconds     every model is asked for one small answer so often; one that hangs means a new server
+    probe_timeout_seconds  how long such an answer may take, twice in a row
+    agent_port        where the agent serves /metrics, /healthz and /readyz; 0: any free one
     variables         environment variables for the server (CUDA_VISIBLE_DEVICES, …); it inherits none
     """
 
@@ -50,6 +53,9 @@ class TritonConfig:
     ready_timeout_seconds: float = 60.0
     stop_timeout_seconds: float = 15.0
     hung_seconds: float = 30.0
+    probe_seconds: float = 5.0
+    probe_timeout_seconds: float = 10.0
+    agent_port: int = 0
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -76,7 +82,7 @@ class LocalTriton:
         self.config = config
         self._environment: TritonEnvironment = find_environment(config.environment)
         config.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(config.folder)
+        self._lock = lock_folder(config.folder)
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self.grpc_port, self.http_port, self.metrics_port = claim(
@@ -111,14 +117,14 @@ class LocalTriton:
         with TritonControl(self.target) as control:
             return control.server_ready()
 
-    def dead_stubs(self) -> frozenset[int]:
-        """The stubs that have died and that the server has not taken note of. It never starts one again: their model
-        answers "not healthy" until the server itself is started again."""
-        pid, dead = self.pid, set()
+    def lost_stubs(self) -> frozenset[int]:
+        """The stubs that have died, which the server does not take note of, or that something has stopped. It never starts
+        one again: their model answers "not healthy", or nothing, until the server itself is started again."""
+        pid, lost = self.pid, set()
         for children in Path(f"/proc/{pid}/task").glob("*/children") if pid else ():
             with contextlib.suppress(OSError):
-                dead |= {int(child) for child in children.read_text().split() if _is_zombie(int(child))}
-        return frozenset(dead)
+                lost |= {int(child) for child in children.read_text().split() if _state(int(child)) in "ZT"}
+        return frozenset(lost)
 
     def start(self) -> None:
         """Starts the server over what is on disk and waits until it answers as ready, or raises NotReady."""
@@ -230,7 +236,7 @@ class LocalTriton:
                     )
 
 
-def _lock(folder: Path) -> TextIO:
+def lock_folder(folder: Path) -> TextIO:
     """Takes the folder for this process; the system lets it go when the process ends, however it ends."""
     file = (folder / "lock").open("w", encoding="utf-8")
     try:
@@ -238,15 +244,16 @@ def _lock(folder: Path) -> TextIO:
     except OSError as error:
         file.close()
         raise FolderTaken(
-            f"{folder}: another Triton runs over this folder; end it (`recency triton` or `recency up`), "
-            "or give this stack a data folder of its own"
+            f"{folder}: another Triton or agent runs over this folder; end it (`recency triton` or `recency up`), "
+            "or give this one a folder of its own"
         ) from error
     return file
 
 
-def _is_zombie(pid: int) -> bool:
+def _state(pid: int) -> str:
+    """The process's state as the system names it (R, S, Z, T, …); "?" where it is gone."""
     try:
         # The state follows the command, which is in parentheses and may hold anything.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
+        return "?"

@@ -118,11 +118,16 @@ def _versions(record: ReleaseRecord, manifest: Manifest) -> list[Key]:
 
 def recorded_versions(record: ReleaseRecord) -> frozenset[Key]:
     """What a release says it needs, by the manifest in the store: for one whose folder can no longer be trusted."""
+    manifest = recorded_manifest(record)
+    return frozenset(manifest.model_versions.items()) if manifest is not None else frozenset()
+
+
+def recorded_manifest(record: ReleaseRecord) -> Manifest | None:
+    """The manifest in the store, where it can be read."""
     try:
-        manifest = Manifest.from_json(record.manifest_json, f"release {record.release}")
+        return Manifest.from_json(record.manifest_json, f"release {record.release}")
     except ManifestError:
-        return frozenset()
-    return frozenset(manifest.model_versions.items())
+        return None
 
 
 def url_of(record: ReleaseRecord, releases: Path) -> str:

@@ -70,11 +70,16 @@ class Repository:
         parts = self.staging / f"{model}-{version}"
         shutil.rmtree(parts, ignore_errors=True)
         parts.mkdir(parents=True)
-        for name, source in _files_of(model, manifest).items():
-            _link_or_copy(release / source, parts / name, manifest, source)
-        (self.folder / model).mkdir(parents=True, exist_ok=True)
-        self._place_config(model)
-        os.replace(parts, self.folder / model / str(version))
+        try:
+            for name, source in _files_of(model, manifest).items():
+                _link_or_copy(release / source, parts / name, manifest, source)
+            (self.folder / model).mkdir(parents=True, exist_ok=True)
+            self._place_config(model)
+            os.replace(parts, self.folder / model / str(version))
+        except OSError:
+            # A full disk must not be kept full by what it had no room for.
+            shutil.rmtree(parts, ignore_errors=True)
+            raise
 
     def same_as(self, model: str, version: int, release: Path, manifest: Manifest) -> bool:
         """Whether the staged version is what the (verified) release folder holds."""
@@ -85,6 +90,16 @@ class Repository:
         return all(
             os.path.samefile(staged / name, release / source) or file_entry(staged / name) == manifest.files[source]
             for name, source in files.items()
+        )
+
+    def whole(self, model: str, version: int, manifest: Manifest) -> bool:
+        """Whether a version is staged and its files are what a manifest says of them."""
+        staged, files = self.folder / model / str(version), _files_of(model, manifest)
+        return (
+            bool(files)
+            and staged.is_dir()
+            and {path.name for path in staged.iterdir()} == set(files)
+            and all(file_entry(staged / name) == manifest.files[source] for name, source in files.items())
         )
 
     def remove(self, model: str, version: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from recency_inference.environment import TritonEnvironment, build_backends, find_environment, has_libpython
 from recency_inference.errors import FolderTaken, PortTaken, StubMissing, TritonMissing
-from recency_inference.local import LocalTriton, TritonConfig, _lock
+from recency_inference.local import LocalTriton, TritonConfig, lock_folder
 from recency_inference.ports import Wanted, claim
 
 
@@ -96,9 +96,9 @@ def test_free_ports_are_all_different() -> None:
 
 
 def test_two_tritons_never_share_a_data_folder(tmp_path: Path) -> None:
-    with _lock(tmp_path), pytest.raises(FolderTaken, match="another Triton"):
-        _lock(tmp_path)
-    _lock(tmp_path).close()
+    with lock_folder(tmp_path), pytest.raises(FolderTaken, match="another Triton"):
+        lock_folder(tmp_path)
+    lock_folder(tmp_path).close()
 
 
 def test_a_triton_that_cannot_start_lets_the_folder_go(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_triton_that_cannot_start_lets_the_folder_go(tmp_path: Path) -> None:
                 LocalTriton(config)
         except StubMissing:
             pytest.skip("no shared library of this Python here")
-    _lock(config.folder).close()
+    lock_folder(config.folder).close()
 
 
 def test_a_launched_program_ends_with_the_one_that_started_it() -> None:
