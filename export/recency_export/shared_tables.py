@@ -6,6 +6,7 @@ is this file written anew and those few numbers changed, without torch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+
+from recency_features.spec import RECOMMENDER
+from recency_store.errors import ManifestError
 
 ITEMS_BIN = "items.bin"
 # The tables by the names of the graphs' initialisers, in the order of the file. The item matrix lies at its head.
@@ -68,18 +72,26 @@ def place_tables(model: onnx.ModelProto, places: Mapping[str, Place]) -> None:
 
 
 def read_tables(folder: Path) -> dict[str, npt.NDArray[Any]]:
-    """The tables of a release folder, mapped, not copied."""
+    """The tables of a release folder, mapped, not copied. ManifestError where its graphs are of an older software, which
+    took the number of items for fixed."""
     found: dict[str, npt.NDArray[Any]] = {}
-    for graph in ("recommender", "scorer"):
-        model = onnx.load_model(str(folder / graph / "model.onnx"), load_external_data=False)
-        for tensor in model.graph.initializer:
-            if tensor.name in TABLES:
-                offset = next(int(entry.value) for entry in tensor.external_data if entry.key == "offset")
-                found[tensor.name] = np.memmap(
-                    folder / ITEMS_BIN,
-                    dtype=onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type),
-                    mode="r",
-                    offset=offset,
-                    shape=tuple(tensor.dims),
-                )
+    model = onnx.load_model(str(folder / RECOMMENDER / "model.onnx"), load_external_data=False)
+    for tensor in model.graph.initializer:
+        if tensor.name in TABLES:
+            offset = next(int(entry.value) for entry in tensor.external_data if entry.key == "offset")
+            found[tensor.name] = np.memmap(
+                folder / ITEMS_BIN,
+                dtype=onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type),
+                mode="r",
+                offset=offset,
+                shape=tuple(tensor.dims),
+            )
+    if not {"items", "log_count"} <= found.keys():
+        raise ManifestError(f"{folder}: its graphs hold their items' tables themselves; publish a full release again")
     return found
+
+
+def item_ids_of(folder: Path) -> list[str]:
+    """The ids of a release's items, in the order of the rows."""
+    item_ids: list[str] = json.loads((folder / "item_ids.json").read_text(encoding="utf-8"))
+    return item_ids
