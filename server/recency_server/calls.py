@@ -24,6 +24,7 @@ from recency_server.query import Deadline
 from recency_server.status import Refusal, refusal_of
 
 Method = Callable[[Any, Deadline], Awaitable[message.Message]]
+Source = Callable[[Any], AsyncIterator[message.Message]]
 _CLOSING = "this gateway is closing and did nothing; send it again, to another one or a moment later"
 
 Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Any]
@@ -43,7 +44,7 @@ class Service(Protocol):
     descriptor: descriptor.ServiceDescriptor
     later: Mapping[str, str]
 
-    def implemented(self) -> Mapping[str, tuple[Method, Terms]]:
+    def implemented(self) -> Mapping[str, tuple[Method | Source, Terms]]:
         """The methods that this version has."""
         ...
 
@@ -85,6 +86,8 @@ class Calls:
 
     def _handler(self, service: Service, method: descriptor.MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
         implemented = service.implemented().get(method.name)
+        # By the proto a unary method or one that reads chunks is a Method, one that only gives a stream a Source.
+        target: Any = implemented[0] if implemented is not None else None
         stats = MethodStats(f"{service.descriptor.name}/{method.name}")
         self.stats.append(stats)
         takes_stream, gives_stream = method.client_streaming, method.server_streaming
@@ -92,9 +95,11 @@ class Calls:
         if implemented is None:
             handler = self._missing(method.name, service.later[method.name], stats, gives_stream)
         elif takes_stream:
-            handler = self._chunks(*implemented, stats)
+            handler = self._chunks(target, implemented[1], stats)
+        elif gives_stream:
+            handler = self._source(target, implemented[1], stats)
         else:
-            handler = self._unary(*implemented, stats)
+            handler = self._unary(target, implemented[1], stats)
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
@@ -162,6 +167,28 @@ class Calls:
                 if isinstance(error, asyncio.CancelledError):
                     raise
                 await _abort(context, refusal)
+
+        return handle
+
+    def _source(self, source: Source, terms: Terms, stats: MethodStats) -> Handler:
+        """A request in, messages out until the caller has enough. An open stream is idle: it does not hold a drain up."""
+
+        async def handle(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[message.Message]:
+            started = time.perf_counter()
+            try:
+                if self.draining:
+                    raise Unavailable(_CLOSING)
+                with terms.admission:
+                    async for response in source(_readable(request)):
+                        yield response
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError):
+                    # How every watch ends; its length is the caller's choice, and no latency.
+                    stats.note(grpc.StatusCode.CANCELLED, 0.0)
+                    raise
+                await _abort(context, self._failed(error, stats, started))
 
         return handle
 

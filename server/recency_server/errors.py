@@ -4,6 +4,7 @@ ServerError
 ├── InvalidRequest     fix the request: which fields, and what is wrong with each     INVALID_ARGUMENT
 ├── NotFound           fix the request: there is no such item, user or release        NOT_FOUND
 ├── NotBuilt           leave the field out: this version does not have it yet         UNIMPLEMENTED
+├── WrongState         look at the release first: it is not in a state for that       FAILED_PRECONDITION
 ├── StaleRefused       retry, or ask without strict consistency                       FAILED_PRECONDITION
 ├── Overloaded         wait, then retry                                               RESOURCE_EXHAUSTED
 ├── TooLate            the deadline has passed; ask with a longer one                 DEADLINE_EXCEEDED
@@ -44,6 +45,10 @@ class NotFound(ServerError):
 
 class NotBuilt(ServerError):
     """The request uses something that the API has and this version does not."""
+
+
+class WrongState(ServerError):
+    """A release cannot be moved as asked, because of what it does now."""
 
 
 class StaleRefused(ServerError):

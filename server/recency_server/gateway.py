@@ -79,9 +79,17 @@ async def _serve_parts(
     def unready() -> str:
         return "draining" if calls.draining else _store_trouble(parts.store)
 
+    def facts() -> dict[str, object]:
+        live, refused = parts.releases.live, parts.releases.refusals.reasons
+        return {
+            "release": live.number if live is not None else 0,
+            "reason": parts.releases.reason,
+            "refused_releases": {str(number): reason for number, reason in refused.items()},
+        }
+
     collector = GatewayCollector(parts, calls.stats, admissions)
     async with (
-        http_side(config.http_address, collector, unready) as http_port,
+        http_side(config.http_address, collector, unready, facts) as http_port,
         _grpc_side(config, calls, services, handlers) as grpc_port,
     ):
         _log.info("serving", grpc_port=grpc_port, http_port=http_port, gateway=parts.config.gateway_id)
@@ -102,7 +110,7 @@ def _services(
         RecommendationService(parts, request_log, recommends=recommends, writes=writes, streams=streams),
         CatalogService(parts, reads=reads, writes=writes, streams=streams),
         UserService(parts, reads=reads),
-        ReleaseService(parts, reads=reads),
+        ReleaseService(parts, reads=reads, writes=writes, streams=streams),
     ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -14,10 +15,12 @@ from recency_server.metrics import metrics_text
 
 # What keeps a gateway from taking calls; empty where it takes them.
 Readiness = Callable[[], str]
+# What it answers with, for whoever reads: it takes calls with any release, and with none.
+Facts = Callable[[], Mapping[str, Any]]
 
 
 @asynccontextmanager
-async def http_side(address: str, collector: Collector, unready: Readiness) -> AsyncIterator[int]:
+async def http_side(address: str, collector: Collector, unready: Readiness, facts: Facts) -> AsyncIterator[int]:
     """Serves while entered; gives the port."""
 
     async def metrics(_: web.Request) -> web.Response:
@@ -30,7 +33,7 @@ async def http_side(address: str, collector: Collector, unready: Readiness) -> A
         reason = unready()
         if reason:
             return web.json_response({"status": "not ready", "reason": reason}, status=503)
-        return web.json_response({"status": "ready"})
+        return web.json_response({"status": "ready", **facts()})
 
     app = web.Application(client_max_size=1024)
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])

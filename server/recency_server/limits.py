@@ -24,6 +24,9 @@ MAX_POSITION = 9_999
 # How far past the gateway's clock an event may be: clocks differ, years do not.
 EVENT_FUTURE_MICROS = 24 * 3600 * 1_000_000
 
+# The longest that ActivateRelease waits for the release to be served.
+ACTIVATE_WAIT_SECONDS = 600
+
 UPSERT_ITEMS = 1_000
 TITLE_BYTES = 1_024
 TEXT_BYTES = 65_536

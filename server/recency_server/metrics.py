@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from recency_server.admission import Admission
 from recency_server.parts import Parts
+from recency_server.release_metrics import release_families
 from recency_store.errors import StoreError
 
 # Upper bounds in seconds; one more bucket holds the rest.
@@ -56,6 +57,7 @@ class GatewayCollector(Collector):
         yield from self._calls()
         yield from self._path()
         yield from self._freshness()
+        yield from release_families(self._parts)
 
     def _calls(self) -> Iterable[Metric]:
         calls = CounterMetricFamily("recency_requests", "Calls by method and status.", labels=("method", "code"))
@@ -91,8 +93,6 @@ class GatewayCollector(Collector):
             ("encoded_texts", "Texts that went through the text encoder.", counters.texts_encoded),
             ("logged_slates", "Slates written to the store.", counters.slates_logged),
             ("dropped_slates", "Slates that were not written.", counters.slates_lost),
-            ("adopted_releases", "Releases adopted.", counters.adoptions),
-            ("refused_releases", "Releases refused.", counters.refusals),
         ):
             yield CounterMetricFamily(f"recency_{name}", text, value=number)
 

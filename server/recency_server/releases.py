@@ -66,6 +66,7 @@ class Releases:
         # The release that answers in place of an active one that could not be had at the start; 0 for none.
         self._stand_in = 0
         self._away = ""
+        self._flipped = asyncio.Event()
         self._missing = asyncio.Event()
         self._look_now = asyncio.Event()
         self._renewed_seconds = 0.0
@@ -122,6 +123,11 @@ class Releases:
     def look_soon(self) -> None:
         """Looks at the store now: a state was just written."""
         self._look_now.set()
+
+    async def until_active(self, number: int) -> None:
+        """Waits until this gateway answers with a release."""
+        while self.live is None or self.live.number != number:
+            await self._flipped.wait()
 
     async def look(self) -> None:
         """Looks at the store, flips to what is ready, and makes the active release ready where it is not. Before `run`
@@ -197,6 +203,8 @@ class Releases:
             _log.info("release flipped", release=live.number, before=self.live.number if self.live else 0)
             self._counters.swaps += 1
             self.live = live
+            self._flipped.set()
+            self._flipped = asyncio.Event()
         self.canary = self._loaded.get(number_of.get(Role.CANARY, 0))
         self.canary_fraction = self._wanted[Role.CANARY].canary_fraction if self.canary is not None else 0.0
         self.shadow = self._loaded.get(number_of.get(Role.SHADOW, 0))

@@ -34,6 +34,17 @@ def check_ids(item_ids: Sequence[str], reason: str | None = None) -> list[str]:
     return list(dict.fromkeys(item_ids))
 
 
+def check_release(release: int, reason: str, problems: Sequence[Problem] = (), *, least: int = 1) -> None:
+    """A release's number (`least` 0 where that has a meaning), a reason for the record, and what else was found."""
+    found = list(problems)
+    wrong = text(reason, limits.REASON_BYTES)
+    if wrong is not None:
+        found.append(Problem("reason", wrong))
+    if release < least:
+        found.append(Problem("release", f"is {release}; give the number of a release, as ListReleases shows it"))
+    refuse(found)
+
+
 def check_page(kind: str, page_size: int, page_token: str) -> tuple[int, str]:
     """How many entries a page of the list `kind` holds, and where the last page ended ("" before the first)."""
     problems: list[Problem] = []
