@@ -22,6 +22,7 @@ from recency_server.counters import Counters
 from recency_server.embed import Embedder
 from recency_server.errors import Overloaded, ReleaseRefused, TooLate, Unavailable
 from recency_server.follow import Follower
+from recency_server.learned import Learned
 from recency_server.query import Clock
 from recency_server.release import Release
 from recency_server.release_files import DEFAULT_CACHE, read_release
@@ -81,6 +82,7 @@ class Adopter:
         inference: Inference,
         follower: Follower,
         embedder: Embedder,
+        learned: Learned,
         threads: Executor,
         counters: Counters,
         clock: Clock,
@@ -90,6 +92,7 @@ class Adopter:
         self._inference = inference
         self._follower = follower
         self._embedder = embedder
+        self._learned = learned
         self._threads = threads
         self._counters = counters
         self._clock = clock
@@ -127,6 +130,7 @@ class Adopter:
                 await self._in_thread(release.block_all, follower.catalog.entries, self._clock())
                 self._making = release
                 await self._add_fresh(release)
+                await self._learned.bring(release)
             with _timed(steps, "encode"):
                 await self._encode(release, live, leads)
             with _timed(steps, "trends"):

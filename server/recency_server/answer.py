@@ -36,6 +36,8 @@ def _fill(target: recommendation_pb2.Freshness, freshness: Freshness, now_micros
         _date(target.release_time, target.release_age, freshness.release_micros, now_micros)
     if freshness.trained_through_micros is not None:
         _date(target.trained_through_time, target.trained_through_age, freshness.trained_through_micros, now_micros)
+    if freshness.learned_through_micros is not None:
+        _date(target.learned_through_time, target.learned_through_age, freshness.learned_through_micros, now_micros)
     if freshness.behaviour_micros is not None:
         _date(target.behaviour_time, target.behaviour_age, freshness.behaviour_micros, now_micros)
     if freshness.catalog_micros is not None:

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from recency_server.admission import Admission
+from recency_server.learned import learner_families
 from recency_server.parts import Parts
 from recency_server.release_metrics import release_families
 from recency_store.errors import StoreError
@@ -57,6 +58,8 @@ class GatewayCollector(Collector):
         yield from self._calls()
         yield from self._path()
         yield from self._freshness()
+        parts = self._parts
+        yield from learner_families(parts.learned, parts.releases.live, parts.store, parts.clock)
         yield from release_families(self._parts)
 
     def _calls(self) -> Iterable[Metric]:

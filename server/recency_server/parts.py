@@ -23,6 +23,7 @@ from recency_server.embed import Embedder
 from recency_server.encode import EncodeConfig, Encoder
 from recency_server.fallback import TrendOrder
 from recency_server.follow import FollowConfig, Follower
+from recency_server.learned import Learned
 from recency_server.query import Clock
 from recency_server.reading import SeenRule
 from recency_server.releases import Releases
@@ -82,6 +83,7 @@ class Parts:
     shadow: Shadow
     scorer: Scorer
     encoder: Encoder
+    learned: Learned
     slates: SlateLog
     counters: Counters
     threads: ThreadPoolExecutor
@@ -101,7 +103,8 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
         follower = Follower(store, Catalog(), users, threads, counters, clock, config.follow)
         encoder = Encoder(lambda: releases.live, inference, threads, counters, config.encode)
         embedder = Embedder(store, lambda: releases.serving(), follower, encoder, threads, clock)
-        adopter = Adopter(store, inference, follower, embedder, threads, counters, clock, config.releases)
+        learned = Learned(store, lambda: releases.serving(), threads)
+        adopter = Adopter(store, inference, follower, embedder, learned, threads, counters, clock, config.releases)
         releases = Releases(store, adopter, follower, threads, counters, clock, config.gateway_id, config.releases)
         arms = Arms(store, releases, follower, threads, counters, config.gateway_id, config.canary)
         slates = SlateLog(store, threads, counters, config.slates)
@@ -113,7 +116,7 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
             await releases.look()
             if releases.live is None:
                 await follower.restart_trends_from_log()
-            for work in (releases.run, releases.adopt, releases.keep, arms.run, embedder.run, slates.run):
+            for work in (releases.run, releases.adopt, releases.keep, arms.run, embedder.run, learned.run, slates.run):
                 tasks.create_task(_forever(work))
             scorer = Scorer(inference, tasks, counters, config.batch, trend_order)
             try:
@@ -129,6 +132,7 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
                     shadow=Shadow(releases, scorer, tasks, follower.catalog, clock, config.shadow),
                     scorer=scorer,
                     encoder=encoder,
+                    learned=learned,
                     slates=slates,
                     counters=counters,
                     threads=threads,

@@ -76,6 +76,7 @@ class Freshness:
     release: int = 0
     release_micros: int | None = None
     trained_through_micros: int | None = None
+    learned_through_micros: int | None = None
     behaviour_micros: int | None = None
     catalog_micros: int | None = None
     events_used: int = 0

@@ -86,6 +86,7 @@ def _freshness(release: Release | None, user: User, parts: Parts) -> Freshness:
         release=release.number,
         release_micros=release.record.create_micros,
         trained_through_micros=release.manifest.trained_through_micros or None,
+        learned_through_micros=parts.learned.of(release).through_micros or None,
         behaviour_micros=user.behaviour_micros,
         catalog_micros=catalog_micros,
         events_used=user.events_used,

@@ -6,7 +6,7 @@ release's own item, from N on a fresh one; an index never changes its item while
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -61,6 +61,9 @@ class Release:
         self.pending: dict[str, tuple[int, int]] = {}
         n, t = self.item_count, len(content.manifest.trend_half_lives_seconds)
         self._fresh_RD: F32 = np.zeros((_FRESH_STEPS[0], self._items_ND.shape[1]), dtype=np.float32)
+        # Fresh items' projected texts, and what the item learner added to each; it may know an item before we do.
+        self._text_RD = self._fresh_RD.copy()
+        self._residuals: dict[str, F32] = {}
         size = n + len(self._fresh_RD)
         self._blocked = np.ones(size, dtype=bool)
         self._windowed: dict[int, Entry] = {}
@@ -117,7 +120,8 @@ class Release:
             self._stale.add("item_bias")
 
     def put_fresh(self, item_id: str, vector_D: F32, entry: Entry | None, now_micros: int) -> bool:
-        """Adds an item that the release does not have, or replaces its vector. False where there is no room left."""
+        """Adds an item that the release does not have, or replaces the vector that its text has; what was learned is added
+        to it. False where there is no room left."""
         index = self.index_of.get(item_id)
         if index is None:
             if self.fresh_count == MAX_FRESH:
@@ -129,10 +133,25 @@ class Release:
             self.item_ids.append(item_id)
             self.index_of[item_id] = index
         if index >= self.item_count:
-            self._fresh_RD[index - self.item_count] = vector_D
+            self._text_RD[index - self.item_count] = vector_D
+            self._add_learned(index - self.item_count, item_id)
             self._show(index, entry, now_micros)
             self._stale |= {"item_bias", "fresh_vectors"}
         return True
+
+    @property
+    def learned_count(self) -> int:
+        """Of how many items that the release does not have a residual is known."""
+        return len(self._residuals)
+
+    def learn(self, residuals: Iterable[tuple[str, F32]]) -> None:
+        """Takes in what the item learner adds to the vectors of items that the release does not have, [W] each."""
+        for item_id, residual in residuals:
+            self._residuals[item_id] = residual
+            index = self.index_of.get(item_id)
+            if index is not None and index >= self.item_count:
+                self._add_learned(index - self.item_count, item_id)
+        self._stale.add("fresh_vectors")
 
     def refresh(self, trends: Trends, trend_micros: int, now_micros: int) -> None:
         """Brings live biases up to a time: trends, and items whose time window opens or closes."""
@@ -165,6 +184,12 @@ class Release:
             self._stale = set()
         return self._tensors
 
+    def _add_learned(self, row: int, item_id: str) -> None:
+        self._fresh_RD[row] = self._text_RD[row]
+        residual = self._residuals.get(item_id)
+        if residual is not None:
+            self._fresh_RD[row, : len(residual)] += residual
+
     def _show(self, index: int, entry: Entry | None, now_micros: int) -> None:
         self._blocked[index] = entry is None or not entry.shown_at(now_micros)
         if entry is not None and entry.windowed:
@@ -177,6 +202,7 @@ class Release:
             return
         more = next(step for step in _FRESH_STEPS if step >= rows) - len(self._fresh_RD)
         self._fresh_RD = _grown(self._fresh_RD, more, 0)
+        self._text_RD = _grown(self._text_RD, more, 0)
         self._blocked = _grown(self._blocked, more, True)
         self._trend_rows = _grown(self._trend_rows, more, -1)
         self._trained_NT = _grown(self._trained_NT, more, 0)
