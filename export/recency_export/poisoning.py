@@ -24,11 +24,16 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Who speaks for each item in the new events: distinct users, events, and the largest share of one user, all [N]."""
+    """Who speaks for each item in the new events, all [N].
+
+    users, events   distinct users, and how many events
+    voices          effective users, (Σ events by user)² / Σ squares: as many as there are where each acts once; a hundred
+                    events of one among twenty users with one each are little more than one
+    """
 
     users: npt.NDArray[np.int64]
     events: npt.NDArray[np.int64]
-    largest_share: Floats
+    voices: Floats
 
 
 def support_of(users_V: npt.NDArray[np.int64], items_V: npt.NDArray[np.int64], items: int) -> Support:
@@ -36,10 +41,9 @@ def support_of(users_V: npt.NDArray[np.int64], items_V: npt.NDArray[np.int64], i
     known = (items_V >= 0) & (items_V < items)
     pairs, events = np.unique(np.stack([items_V[known], users_V[known]], axis=1), axis=0, return_counts=True)
     item = pairs[:, 0].astype(np.int64)
-    by_item = np.bincount(item, weights=events, minlength=items).astype(np.int64)
-    largest = np.zeros(items)
-    np.maximum.at(largest, item, events.astype(np.float64))
-    return Support(np.bincount(item, minlength=items), by_item, largest / np.maximum(by_item, 1))
+    total = np.bincount(item, weights=events, minlength=items)
+    squares = np.bincount(item, weights=events.astype(np.float64) ** 2, minlength=items)
+    return Support(np.bincount(item, minlength=items), total.astype(np.int64), total**2 / np.maximum(squares, 1.0))
 
 
 def exposure_scores(candidate_N: Floats, parent_N: Floats) -> Floats:
@@ -67,7 +71,7 @@ def check_poisoning(exposure: Exposure, settings: PoisoningSettings) -> Check:
     gain = (exposure.candidate - parent) / exposure.slates
     support = support_of(exposure.users, exposure.items, len(parent))
     abnormal = (scores > settings.largest_z) & (gain > settings.least_gain)
-    suspect = np.flatnonzero(abnormal & (gain > settings.gain_per_user * support.users))
+    suspect = np.flatnonzero(abnormal & (gain > settings.gain_per_user * support.voices))
     worst = suspect[np.argsort(-gain[suspect], kind="stable")]
     metrics = {
         "poisoning_largest_z": float(scores.max(initial=0.0)),
@@ -80,7 +84,7 @@ def check_poisoning(exposure: Exposure, settings: PoisoningSettings) -> Check:
         return Check(name, True, note, 0.0, 0.0, metrics)
     told = ", ".join(
         f"{exposure.item_ids[row]} (in {gain[row]:+.1%} of slates, z {scores[row]:.1f}, {support.events[row]} new events "
-        f"of {support.users[row]} users, {support.largest_share[row]:.0%} of one)"
+        f"of {support.users[row]} users, worth {support.voices[row]:.1f})"
         for row in worst[:_NAMED].tolist()
     )
     more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
