@@ -26,6 +26,7 @@ from recency.errors import (
 )
 from recency.events import event
 from recency.types import (
+    Activation,
     DeleteResult,
     Event,
     EventType,
@@ -37,13 +38,17 @@ from recency.types import (
     Recommendation,
     RecommendView,
     Release,
+    ReleaseArm,
+    ReleaseShadow,
     ReleaseState,
+    ReleaseUse,
     Slate,
     Source,
     UpsertResult,
 )
 
 __all__ = [
+    "Activation",
     "AsyncRecency",
     "DeadlineExceeded",
     "DeleteResult",
@@ -64,7 +69,10 @@ __all__ = [
     "RecommendView",
     "Recommendation",
     "Release",
+    "ReleaseArm",
+    "ReleaseShadow",
     "ReleaseState",
+    "ReleaseUse",
     "ServerError",
     "Slate",
     "Source",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import TypeVar, Unpack
 
@@ -13,7 +14,17 @@ from recency import calls
 from recency.calls import Call, RecommendOptions
 from recency.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS, OPTIONS, methods
 from recency.errors import from_call
-from recency.types import DeleteResult, Event, FeedbackResult, HideResult, Item, Release, Slate, UpsertResult
+from recency.types import (
+    Activation,
+    DeleteResult,
+    Event,
+    FeedbackResult,
+    HideResult,
+    Item,
+    Release,
+    Slate,
+    UpsertResult,
+)
 
 Result = TypeVar("Result")
 
@@ -40,7 +51,9 @@ class AsyncRecency:
 
     async def _run(self, call: Call[Result]) -> Result:
         try:
-            response = await self._methods[call.method](call.request, timeout=self._timeout_seconds)
+            response = await self._methods[call.method](
+                call.request, timeout=self._timeout_seconds + call.extra_seconds
+            )
         except grpc.aio.AioRpcError as error:
             raise from_call(error, error.trailing_metadata()) from error
         return call.read(response)
@@ -98,6 +111,32 @@ class AsyncRecency:
     async def get_release(self, release: int = 0) -> Release:
         """One release, the active one by default, or NotFound."""
         return await self._run(calls.get_release(release))
+
+    async def activate_release(self, release: int, *, reason: str = "", wait: timedelta | None = None) -> Activation:
+        """Makes a release the one that serves; with `wait` it also waits, up to this long, until the gateway that is
+        asked answers with it. FailedPrecondition where it was rejected or its models are not ready."""
+        return await self._run(calls.activate_release(release, reason, wait))
+
+    async def set_canary(self, release: int, fraction: float, *, reason: str = "") -> Release:
+        """Gives a release a share of the users (0..1); 0 ends it."""
+        return await self._run(calls.set_canary(release, fraction, reason))
+
+    async def roll_back_release(self, release: int = 0, *, reason: str = "") -> Release:
+        """Goes back to a release, by default to the one that served before, and answers it."""
+        return await self._run(calls.roll_back_release(release, reason))
+
+    async def set_shadow(self, release: int, *, end: bool = False, reason: str = "") -> Release:
+        """Lets a release score requests beside the active one, without effect; or ends that."""
+        return await self._run(calls.set_shadow(release, end, reason))
+
+    async def watch_releases(self, *, include_current: bool = False) -> AsyncIterator[Release]:
+        """Each release as it is after a change of its state, as long as it is asked; Unavailable when the gateway goes."""
+        call = calls.watch_releases(include_current)
+        try:
+            async for response in self._methods[call.method](call.request):
+                yield call.read(response)
+        except grpc.aio.AioRpcError as error:
+            raise from_call(error, error.trailing_metadata()) from error
 
     async def close(self) -> None:
         """Ends the connection and the calls in flight."""

@@ -20,6 +20,7 @@ from recency.messages import (
     struct_of,
 )
 from recency.types import (
+    Activation,
     DeleteResult,
     Event,
     FeedbackResult,
@@ -44,6 +45,8 @@ class Call(Generic[Result]):
     method: str
     request: Message
     read: Callable[[Any], Result]
+    # How much longer than others it may take: it was asked to wait.
+    extra_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +186,40 @@ def get_release(release: int) -> Call[Release]:
         return release_from(response.release)
 
     return Call("GetRelease", release_pb2.GetReleaseRequest(release=release), read)
+
+
+def _moved(response: Any) -> Release:
+    return release_from(response.release)
+
+
+def activate_release(release: int, reason: str, wait: timedelta | None) -> Call[Activation]:
+    """ActivateRelease."""
+
+    def read(response: release_pb2.ActivateReleaseResponse) -> Activation:
+        return Activation(release_from(response.release), response.served)
+
+    request = release_pb2.ActivateReleaseRequest(release=release, reason=reason)
+    if wait is not None:
+        request.wait.CopyFrom(duration_of(wait))
+    return Call("ActivateRelease", request, read, 0.0 if wait is None else wait.total_seconds())
+
+
+def set_canary(release: int, fraction: float, reason: str) -> Call[Release]:
+    """SetCanary."""
+    request = release_pb2.SetCanaryRequest(release=release, fraction=fraction, reason=reason)
+    return Call("SetCanary", request, _moved)
+
+
+def roll_back_release(release: int, reason: str) -> Call[Release]:
+    """RollbackRelease."""
+    return Call("RollbackRelease", release_pb2.RollbackReleaseRequest(release=release, reason=reason), _moved)
+
+
+def set_shadow(release: int, end: bool, reason: str) -> Call[Release]:
+    """SetShadow."""
+    return Call("SetShadow", release_pb2.SetShadowRequest(release=release, end=end, reason=reason), _moved)
+
+
+def watch_releases(include_current: bool) -> Call[Release]:
+    """WatchReleases; `read` is for each message."""
+    return Call("WatchReleases", release_pb2.WatchReleasesRequest(include_current=include_current), _moved)

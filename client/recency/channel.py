@@ -15,11 +15,16 @@ DEFAULT_TIMEOUT_SECONDS = 10.0
 MAX_MESSAGE_BYTES = 80 * 1024 * 1024
 
 # All of these may be sent twice: reads; Feedback counts an event_id once; catalogue writes say what shall be.
-# Calls that move releases are not among them.
 _RETRIED = {
     "recency.v1.RecommendationService": ("Recommend", "Feedback"),
     "recency.v1.CatalogService": ("UpsertItems", "DeleteItems", "HideItems", "UnhideItems", "GetItem", "ListItems"),
     "recency.v1.ReleaseService": ("ListReleases", "GetRelease"),
+}
+# Sent once: a rollback that is sent twice goes back twice.
+_SENT_ONCE = {
+    "recency.v1.RecommendationService": (),
+    "recency.v1.CatalogService": (),
+    "recency.v1.ReleaseService": ("ActivateRelease", "SetCanary", "RollbackRelease", "SetShadow", "WatchReleases"),
 }
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -50,9 +55,10 @@ def methods(channel: Any) -> dict[str, Any]:
     made = {}
     for file in (recommendation_pb2, catalog_pb2, release_pb2):
         for service in file.DESCRIPTOR.services_by_name.values():
-            for name in _RETRIED[service.full_name]:
+            for name in (*_RETRIED[service.full_name], *_SENT_ONCE[service.full_name]):
                 method = service.methods_by_name[name]
-                made[name] = channel.unary_unary(
+                make = channel.unary_stream if method.server_streaming else channel.unary_unary
+                made[name] = make(
                     f"/{service.full_name}/{name}",
                     request_serializer=GetMessageClass(method.input_type).SerializeToString,
                     response_deserializer=GetMessageClass(method.output_type).FromString,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import TypeVar, Unpack
 
@@ -12,7 +13,17 @@ from recency import calls
 from recency.calls import Call, RecommendOptions
 from recency.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS, OPTIONS, methods
 from recency.errors import from_call
-from recency.types import DeleteResult, Event, FeedbackResult, HideResult, Item, Release, Slate, UpsertResult
+from recency.types import (
+    Activation,
+    DeleteResult,
+    Event,
+    FeedbackResult,
+    HideResult,
+    Item,
+    Release,
+    Slate,
+    UpsertResult,
+)
 
 Result = TypeVar("Result")
 
@@ -39,7 +50,7 @@ class Recency:
 
     def _run(self, call: Call[Result]) -> Result:
         try:
-            response = self._methods[call.method](call.request, timeout=self._timeout_seconds)
+            response = self._methods[call.method](call.request, timeout=self._timeout_seconds + call.extra_seconds)
         except grpc.RpcError as error:
             raise from_call(error, error.trailing_metadata()) from error
         return call.read(response)
@@ -95,6 +106,32 @@ class Recency:
     def get_release(self, release: int = 0) -> Release:
         """One release, the active one by default, or NotFound."""
         return self._run(calls.get_release(release))
+
+    def activate_release(self, release: int, *, reason: str = "", wait: timedelta | None = None) -> Activation:
+        """Makes a release the one that serves; with `wait` it also waits, up to this long, until the gateway that is
+        asked answers with it. FailedPrecondition where it was rejected or its models are not ready."""
+        return self._run(calls.activate_release(release, reason, wait))
+
+    def set_canary(self, release: int, fraction: float, *, reason: str = "") -> Release:
+        """Gives a release a share of the users (0..1); 0 ends it."""
+        return self._run(calls.set_canary(release, fraction, reason))
+
+    def roll_back_release(self, release: int = 0, *, reason: str = "") -> Release:
+        """Goes back to a release, by default to the one that served before, and answers it."""
+        return self._run(calls.roll_back_release(release, reason))
+
+    def set_shadow(self, release: int, *, end: bool = False, reason: str = "") -> Release:
+        """Lets a release score requests beside the active one, without effect; or ends that."""
+        return self._run(calls.set_shadow(release, end, reason))
+
+    def watch_releases(self, *, include_current: bool = False) -> Iterator[Release]:
+        """Each release as it is after a change of its state, as long as it is asked; Unavailable when the gateway goes."""
+        call = calls.watch_releases(include_current)
+        try:
+            for response in self._methods[call.method](call.request):
+                yield call.read(response)
+        except grpc.RpcError as error:
+            raise from_call(error, error.trailing_metadata()) from error
 
     def close(self) -> None:
         """Ends the connection and the calls in flight."""

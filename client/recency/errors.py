@@ -3,7 +3,8 @@
 RecencyError                 every error of this client; `code` is the gRPC status code
 ├── InvalidArgument          fix the request: `violations` names each field and what is wrong with it
 ├── NotFound                 there is no such item, user or release
-├── FailedPrecondition       refused as asked for: the answer would not reflect a token, or would be too stale
+├── FailedPrecondition       refused as things are: the answer would not reflect a token or be too stale, or a release
+│                            cannot be moved from what it does now
 ├── Unimplemented            this server cannot do that yet
 ├── Overloaded               retry later; `retry_after_seconds` says when, where the server knows
 ├── Unavailable              retry: the server is away or starting, or its disk is full (retried already)
@@ -57,7 +58,7 @@ class NotFound(RecencyError):
 
 
 class FailedPrecondition(RecencyError):
-    """The server could not answer as strictly as asked."""
+    """The server could not answer as strictly as asked, or a release is not in a state for what was asked."""
 
 
 class Unimplemented(RecencyError):

@@ -21,7 +21,10 @@ from recency.types import (
     ReasonKind,
     Recommendation,
     Release,
+    ReleaseArm,
+    ReleaseShadow,
     ReleaseState,
+    ReleaseUse,
     Slate,
     Source,
     Trace,
@@ -203,6 +206,42 @@ def release_from(message: release_pb2.Release) -> Release:
         metrics=dict(message.metrics),
         checksums=dict(message.checksums),
         canary_fraction=message.canary_fraction,
+        kind=message.kind,
+        run=message.run,
+        use=_use_from(message.use) if message.HasField("use") else None,
+    )
+
+
+def _use_from(use: release_pb2.ReleaseUse) -> ReleaseUse:
+    arm, shadow = use.arm, use.shadow
+    return ReleaseUse(
+        gateway=use.gateway,
+        role=use.role,
+        refused_reason=use.refused_reason,
+        held=use.held,
+        arm=ReleaseArm(
+            answers=arm.answers,
+            degraded=arm.degraded,
+            errors=arm.errors,
+            clicks=arm.clicks,
+            reward=arm.reward,
+            reward_low=arm.reward_low,
+            reward_high=arm.reward_high,
+            latency_median=arm.latency_median.ToTimedelta(),
+            latency_p90=arm.latency_p90.ToTimedelta(),
+        )
+        if use.HasField("arm")
+        else None,
+        shadow=ReleaseShadow(
+            scored=shadow.scored,
+            dropped=shadow.dropped,
+            errors=shadow.errors,
+            overlap_at_10=shadow.overlap_at_10,
+            rank_correlation=shadow.rank_correlation,
+            latency_mean=shadow.latency_mean.ToTimedelta(),
+        )
+        if use.HasField("shadow")
+        else None,
     )
 
 

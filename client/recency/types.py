@@ -254,6 +254,46 @@ class HideResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseArm:
+    """What the answers of one release came to beside another's, at one gateway, since the canary began. `reward` is
+    positive weight an answer, with its 95 % interval."""
+
+    answers: int
+    degraded: int
+    errors: int
+    clicks: int
+    reward: float
+    reward_low: float
+    reward_high: float
+    latency_median: timedelta
+    latency_p90: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseShadow:
+    """What a shadow would have answered beside the active release, at one gateway: means over what it scored."""
+
+    scored: int
+    dropped: int
+    errors: int
+    overlap_at_10: float
+    rank_correlation: float
+    latency_mean: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseUse:
+    """What one gateway does with a release: `role` is active, canary, shadow, draining or empty."""
+
+    gateway: str
+    role: str
+    refused_reason: str
+    held: int
+    arm: ReleaseArm | None
+    shadow: ReleaseShadow | None
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A release: what it is, what it does now, and what was measured of it."""
 
@@ -268,3 +308,15 @@ class Release:
     metrics: Mapping[str, float]
     checksums: Mapping[str, str]
     canary_fraction: float
+    kind: str
+    run: str
+    # Only where one release was asked for.
+    use: ReleaseUse | None
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A release that was made the active one, and whether the gateway that was asked answers with it already."""
+
+    release: Release
+    served: bool

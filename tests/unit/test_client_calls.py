@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -101,6 +102,34 @@ class Service(
     def GetRelease(self, request, context):
         return release_pb2.GetReleaseResponse(release=release_pb2.Release(release=request.release or 2, state=4))
 
+    def ActivateRelease(self, request, context):
+        return release_pb2.ActivateReleaseResponse(
+            release=release_pb2.Release(release=request.release, state=4, reason=request.reason),
+            served=request.wait.seconds == 3,
+        )
+
+    def SetCanary(self, request, context):
+        release = release_pb2.Release(release=request.release, canary_fraction=request.fraction, reason=request.reason)
+        release.use.arm.answers = 7
+        release.use.arm.latency_p90.FromMilliseconds(20)
+        return release_pb2.SetCanaryResponse(release=release)
+
+    def RollbackRelease(self, request, context):
+        self.calls.append(request)
+        if request.reason == "away":
+            context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        return release_pb2.RollbackReleaseResponse(release=release_pb2.Release(release=request.release or 1))
+
+    def SetShadow(self, request, context):
+        return release_pb2.SetShadowResponse(
+            release=release_pb2.Release(release=request.release, state=1 + request.end)
+        )
+
+    def WatchReleases(self, request, context):
+        for number in (1, 2):
+            yield release_pb2.WatchReleasesResponse(release=release_pb2.Release(release=number))
+        context.abort(grpc.StatusCode.UNAVAILABLE, "closing")
+
 
 @pytest.fixture(scope="module")
 def server():
@@ -179,6 +208,34 @@ def test_releases_are_listed_over_pages(client):
     assert [r.release for r in client.list_releases()] == [2, 1]
     assert client.get_release().state is recency.ReleaseState.ACTIVE
     assert client.get_release(1).release == 1
+
+
+def test_releases_are_moved(client):
+    assert client.activate_release(3, reason="better").served is False
+    activated = client.activate_release(3, reason="better", wait=timedelta(seconds=3))
+    assert (activated.release.release, activated.release.reason, activated.served) == (3, "better", True)
+    canary = client.set_canary(4, 0.25)
+    assert (canary.canary_fraction, canary.use.arm.answers, canary.use.shadow) == (0.25, 7, None)
+    assert canary.use.arm.latency_p90 == timedelta(milliseconds=20)
+    assert client.roll_back_release().release == 1
+    assert client.set_shadow(5, end=True).state is recency.ReleaseState.SHADOW
+
+
+def test_a_rollback_is_never_sent_twice(client, server):
+    with pytest.raises(recency.Unavailable):
+        client.roll_back_release(reason="away")
+    assert len(server.calls) == 1
+
+
+def test_changes_of_releases_are_watched_until_the_server_goes(client):
+    with pytest.raises(recency.Unavailable, match="closing"):
+        list(client.watch_releases())
+
+
+def test_each_change_of_a_release_comes_as_one(server):
+    with recency.Recency(server.target) as client:
+        watched = client.watch_releases(include_current=True)
+        assert [next(watched).release, next(watched).release] == [1, 2]
 
 
 def test_a_bad_request_names_the_fields(client):
