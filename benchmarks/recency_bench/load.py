@@ -71,7 +71,7 @@ def load(
     advance: Callable[[str], None] = lambda what: None,
 ) -> LoadResult:
     """Measures the stack behind `target`, which must run on this machine."""
-    parts = stack_processes(_port(target), _port(triton_target))
+    parts = stack_processes(port_of(target), port_of(triton_target))
     steps: list[Step] = []
     reference: list[Direct] = []
 
@@ -84,7 +84,7 @@ def load(
         offered = float(how.get("callers") or how["rate"])
         advance(f"{kind} loop at {offered:.0f}{' callers' if kind == 'closed' else '/s'}")
         before = cpu_seconds(parts)
-        seen = _generate(Job(target, user_ids, seconds, seed=len(steps), **how))
+        seen = generate(Job(target, user_ids, seconds, seed=len(steps), **how))
         after = cpu_seconds(parts)
         answers = max(1, seen.answers)
         cpu = {name: 1e3 * (after[name] - before[name]) / answers for name in parts}
@@ -92,7 +92,7 @@ def load(
         steps.append(Step(kind, offered, seen, cpu))
         return steps[-1]
 
-    _generate(Job(target, user_ids, min(2.0, seconds), callers=32))
+    generate(Job(target, user_ids, min(2.0, seconds), callers=32))
     turn_direct()
     capacity = max(turn_loop(callers=callers).load.answers_per_second for callers in _CLOSED_CALLERS)
     turn_direct()
@@ -115,7 +115,8 @@ def sample_users(store: Store, seed: int = 0) -> list[str]:
     return random.Random(seed).sample(user_ids, min(_MAX_USERS, len(user_ids)))
 
 
-def _generate(job: Job) -> Load:
+def generate(job: Job) -> Load:
+    """Runs the generator to its end."""
     finished = subprocess.run(
         [sys.executable, "-m", "recency_bench.generator"],
         input=json.dumps(asdict(job)),
@@ -126,5 +127,6 @@ def _generate(job: Job) -> Load:
     return Load.from_dict(json.loads(finished.stdout))
 
 
-def _port(target: str) -> int:
+def port_of(target: str) -> int:
+    """The port of an address host:port."""
     return int(target.rsplit(":", 1)[1])

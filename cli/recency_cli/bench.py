@@ -1,22 +1,19 @@
-"""`recency bench freshness|load|quality`: the project's figures, over real processes."""
+"""`recency bench freshness|load`: the project's figures, over real processes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from recency_cli.context import Json, now_micros, opened_store, settings_of
-
-if TYPE_CHECKING:
-    from recency_bench.split import Split
-    from recency_cli.config import Settings
+from recency_cli import bench_quality
+from recency_cli.context import Json, opened_store, settings_of
 
 app = typer.Typer(no_args_is_help=True, help="Measure: how fresh, how fast, how good.")
+bench_quality.add_to(app)
 
 Address = Annotated[str | None, typer.Option(help="The gateway (default: gateway.grpc_address).")]
 TritonTarget = Annotated[str | None, typer.Option("--triton", help="Its Triton (default: gateway.triton_address).")]
@@ -83,62 +80,3 @@ def load(
         return
     for table in load_tables(result):
         console().print(table)
-
-
-@app.command("quality", epilog="Example: recency bench quality --movielens --seeds 2")
-def quality(
-    context: typer.Context,
-    movielens: Annotated[
-        bool, typer.Option("--movielens", help="On MovieLens 100K, instead of what the store holds.")
-    ] = False,
-    path: Annotated[Path | None, typer.Option(help="MovieLens' folder (default: .cache/ml-100k).")] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings, each with a seed of its own.")] = 2,
-    max_cases: Annotated[int, typer.Option(min=1, help="Users that are tested at most.")] = 5_000,
-    json: Json = False,
-) -> None:
-    """Leave-one-out through a served pipeline of its own, beside session-EASE, EASE and popularity on the same split."""
-    from recency_bench.quality_run import quality as run
-    from recency_cli.bench_tables import quality_tables
-    from recency_cli.errors import NotReady
-    from recency_cli.screen import bars, console, print_json
-    from recency_server.logs import configure_logging
-
-    configure_logging("error")
-    settings = settings_of(context)
-    split = _split(settings, movielens, path, max_cases)
-    if not split.test:
-        raise NotReady("no user has two events to learn from and be tested on; import events, or use --movielens")
-    with tempfile.TemporaryDirectory(prefix="recency-quality-") as work, bars(shown=not json) as progress:
-        result = asyncio.run(
-            run(
-                split,
-                Path(work),
-                seeds=seeds,
-                export=settings.export(),
-                triton=settings.triton(),
-                gateway=settings.gateway(),
-                report=progress,
-                advance=lambda seed, done: progress.advanced(f"replay, seed {seed}", done, len(split.test)),
-            )
-        )
-    if json:
-        print_json(result.to_dict())
-        return
-    for table in quality_tables(result):
-        console().print(table)
-
-
-def _split(settings: Settings, movielens: bool, path: Path | None, max_cases: int) -> Split:
-    """The split of MovieLens, or of what the store holds."""
-    from recency_bench.split import leave_one_out
-
-    if not movielens:
-        with opened_store(settings) as store:
-            return leave_one_out(store, max_cases=max_cases)
-    from recency_cli.exporting import movielens_folder
-    from recency_export.movielens import import_movielens
-    from recency_store.memory import MemoryStore
-
-    source = MemoryStore()
-    import_movielens(source, path or movielens_folder(), now_micros(), shift_to=None)
-    return leave_one_out(source, max_cases=max_cases)

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from recency_bench.freshness import FreshnessResult
+    from recency_bench.intervals import Figure
     from recency_bench.load import LoadResult
+    from recency_bench.prequential import PrequentialResult
     from recency_bench.quality import QualityResult
 
 
@@ -74,3 +76,27 @@ def quality_tables(result: QualityResult) -> list[Table]:
     ]  # fmt: skip
     title = "" if not result.degraded else f"{result.degraded} answers were degraded: these figures are not the models'"
     return [table(title, columns, rows, right=columns[1:])]
+
+
+def prequential_tables(result: PrequentialResult) -> list[Table]:
+    """Each arm's figures with their intervals, and what each has over the frozen model."""
+    plan = result.plan
+    columns = ("test-then-train in time order", *result.rows[0].figures)
+    asked = "" if plan.every == 1 else f", each {plan.every}th asked for"
+    rows = [(row.arm, *(_interval(figure) for figure in row.figures.values())) for row in result.rows]
+    title = f"NDCG@10 [95 %], {result.cases:,} events of {result.users:,} users{asked}, seeds: {plan.seeds}"
+    more = [
+        (row.arm, *(_interval(figure, sign="+") for figure in row.more.values())) for row in result.rows if row.more
+    ]
+    tables = [table(title, columns, rows, right=columns[1:])]
+    if more:
+        over = ("more than with the model frozen", *result.rows[0].figures)
+        tables.append(table("", over, more, right=over[1:]))
+    degraded = sum(row.degraded for row in result.rows)
+    if degraded:
+        tables.append(table(f"{degraded} answers were degraded: these figures are not the models'", (), ()))
+    return tables
+
+
+def _interval(figure: Figure, sign: str = "") -> str:
+    return f"{figure.mean:{sign}.4f} [{figure.low:{sign}.4f} {figure.high:{sign}.4f}]"

@@ -1,0 +1,85 @@
+"""Users whose slate every release is known to give: asked all through a run, each answer is held to the release it names."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from recency.v1 import recommendation_pb2
+from recency.v1.recommendation_pb2_grpc import RecommendationServiceStub
+
+_PAUSE_SECONDS = 0.05
+_TIMEOUT_SECONDS = 5.0
+# Enough users without events that a canary of a tenth of them has some.
+_PLAIN_USERS = 20
+_QUERIES = ("a quiet film about the sea", "robots who fall in love", "a war and its end")
+
+Names = Callable[[int], Mapping[str, str]]
+
+
+@dataclass(slots=True)
+class SwapProbe:
+    """Asks, and counts what is wrong. `base` is the release whose slates the others' names are exchanged in."""
+
+    target: str
+    names: Names
+    base: int = 0
+    answers: int = 0
+    failed: list[str] = field(default_factory=list)
+    mixed: list[str] = field(default_factory=list)
+    # Release → when it was first seen in an answer, and the newest answer's release, by user.
+    first_seen: dict[int, float] = field(default_factory=dict)
+    serving: dict[str, int] = field(default_factory=dict)
+    _slates: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Learns the base's slates, then asks and checks until told to stop."""
+        async with grpc.aio.insecure_channel(self.target) as channel:
+            stub: Any = RecommendationServiceStub(channel)  # type: ignore[no-untyped-call]
+            for user, query in itertools.cycle(_requests()):
+                if stop.is_set():
+                    return
+                await self._ask(stub, user, query)
+                await asyncio.sleep(_PAUSE_SECONDS if self.base else 0)
+
+    async def _ask(self, stub: Any, user: str, query: str) -> None:
+        request = recommendation_pb2.RecommendRequest(user_id=user, query=query, query_weight=1.0 if query else 0.0)
+        try:
+            answer = await stub.Recommend(request, timeout=_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            self.failed.append(f"{error.code().name}: {error.details()}")
+            return
+        self.answers += 1
+        release = answer.freshness.release
+        if answer.degraded:
+            self.failed.append(f"degraded: {answer.degraded_reason}")
+            return
+        slate = [found.item_id for found in answer.recommendations]
+        if len(self._slates) < len(_requests()):
+            self._slates[user, query] = slate
+            if len(self._slates) == len(_requests()):
+                self.base = release
+        elif slate != self.expected(release, user, query):
+            self.mixed.append(f"release {release}, user {user!r}, query {query!r}: {slate}")
+        self.first_seen.setdefault(release, time.monotonic())
+        self.serving[user] = release
+
+    def expected(self, release: int, user: str, query: str) -> list[str]:
+        """The slate that a release gives a user."""
+        slate = self._slates[user, query]
+        if release == self.base:
+            return slate
+        names = self.names(release)
+        return [names.get(item_id, item_id) for item_id in slate]
+
+
+def _requests() -> list[tuple[str, str]]:
+    plain = [(f"bench-probe-{number}", "") for number in range(_PLAIN_USERS)]
+    return plain + [(f"bench-asks-{number}", query) for number, query in enumerate(_QUERIES)]

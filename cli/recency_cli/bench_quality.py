@@ -1,0 +1,174 @@
+"""`recency bench quality`: leave-one-out, and what time does to it: prequential, staleness."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tempfile
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from recency_cli.context import Json, now_micros, opened_store, settings_of
+
+if TYPE_CHECKING:
+    from recency_bench.arms import Stack
+    from recency_bench.split import Split
+    from recency_cli.config import Settings
+    from recency_store.protocol import Store
+
+_T = TypeVar("_T")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("quality", epilog="Example: recency bench quality --movielens --seeds 2")(quality)
+
+
+def quality(
+    context: typer.Context,
+    movielens: Annotated[
+        bool, typer.Option("--movielens", help="On MovieLens 100K, instead of what the store holds.")
+    ] = False,
+    path: Annotated[Path | None, typer.Option(help="MovieLens' folder (default: .cache/ml-100k).")] = None,
+    prequential: Annotated[
+        bool,
+        typer.Option("--prequential", help="Test, then train, in time order: what each speed of learning is worth."),
+    ] = False,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=20, help="Trainings, each with a seed of its own (default: 2; 3).")
+    ] = None,
+    max_cases: Annotated[int, typer.Option(min=1, help="Leave-one-out: users that are tested at most.")] = 5_000,
+    every: Annotated[
+        int, typer.Option(min=1, help="Prequential: ask for each so many-th event only (all are appended).")
+    ] = 1,
+    at_once: Annotated[int, typer.Option(min=1, max=8, help="Prequential: arms that run side by side.")] = 2,
+    work: Annotated[
+        Path | None, typer.Option(help="Prequential: a folder to work in; a run that was killed goes on from it.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """How good the answers are, through a served pipeline of its own: leave-one-out beside session-EASE, EASE and popularity
+    on the same split; or, with --prequential, the last 30 % of time replayed event by event."""
+    from recency_server.logs import configure_logging
+
+    configure_logging("error")
+    settings = settings_of(context)
+    if prequential:
+        _prequential(settings, movielens, path, seeds or 3, every, at_once, work, json)
+    else:
+        _leave_one_out(settings, movielens, path, seeds or 2, max_cases, json)
+
+
+def _leave_one_out(
+    settings: Settings, movielens: bool, path: Path | None, seeds: int, max_cases: int, json: bool
+) -> None:
+    from recency_bench.quality_run import quality as run
+    from recency_bench.split import leave_one_out
+    from recency_cli.bench_tables import quality_tables
+    from recency_cli.errors import NotReady
+    from recency_cli.screen import bars, print_json
+
+    with _source(settings, movielens, path) as source:
+        split: Split = leave_one_out(source, max_cases=max_cases)
+    if not split.test:
+        raise NotReady("no user has two events to learn from and be tested on; import events, or use --movielens")
+    with _folder(None) as folder, bars(shown=not json) as progress:
+        result = asyncio.run(
+            run(
+                split,
+                folder,
+                seeds=seeds,
+                export=settings.export(),
+                triton=settings.triton(),
+                gateway=settings.gateway(),
+                report=progress,
+                advance=lambda seed, done: progress.advanced(f"replay, seed {seed}", done, len(split.test)),
+            )
+        )
+    if json:
+        print_json(result.to_dict())
+    else:
+        _print(quality_tables(result))
+
+
+def _prequential(
+    settings: Settings,
+    movielens: bool,
+    path: Path | None,
+    seeds: int,
+    every: int,
+    at_once: int,
+    work: Path | None,
+    json: bool,
+) -> None:
+    from recency_bench.prequential import Plan
+    from recency_bench.prequential import prequential as run
+    from recency_bench.stretch import cut_by_time
+    from recency_cli.bench_tables import prequential_tables
+    from recency_cli.errors import NotReady
+    from recency_cli.screen import bars, print_json
+
+    with _source(settings, movielens, path) as source:
+        stretch = cut_by_time(source)
+    if not stretch.known or not stretch.stream:
+        raise NotReady("there is nothing to replay; import events, or use --movielens")
+    plan = Plan(seeds=seeds, every=every, at_once=at_once)
+    with _folder(work) as folder, bars(shown=not json) as progress:
+        result = _run(run(stretch, folder, plan, export=settings.export(), stack=_stack(settings), report=progress))
+    if json:
+        print_json(result.to_dict())
+    else:
+        _print(prequential_tables(result))
+
+
+def _stack(settings: Settings) -> Stack:
+    from recency_bench.arms import Stack
+
+    return Stack(settings.triton(), settings.gateway())
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Runs it as the gateway runs: on its loop, and with its garbage collector."""
+    import uvloop
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    return uvloop.run(work)
+
+
+@contextmanager
+def _folder(work: Path | None) -> Iterator[Path]:
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
+        yield work.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="recency-quality-") as made:
+        yield Path(made)
+
+
+@contextmanager
+def _source(settings: Settings, movielens: bool, path: Path | None) -> Iterator[Store]:
+    """MovieLens, or what the store holds."""
+    if not movielens:
+        with opened_store(settings) as store:
+            yield store
+        return
+    from recency_cli.exporting import movielens_folder
+    from recency_export.movielens import import_movielens
+    from recency_store.memory import MemoryStore
+
+    source = MemoryStore()
+    import_movielens(source, path or movielens_folder(), now_micros(), shift_to=None)
+    yield source
+
+
+def _print(tables: list[Any]) -> None:
+    from recency_cli.screen import console
+
+    for table in tables:
+        console().print(table)
