@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recency_cli.context import Json, opened_store, settings_of
+from recency_cli import moving
+from recency_cli.context import Json, now_micros, opened_store, settings_of
 
 if TYPE_CHECKING:
     from recency_store.records import ReleaseRecord
 
 app = typer.Typer(no_args_is_help=True, help="The releases: what was published, what serves, and why one does not.")
+moving.add_to(app)
 
 
 @app.command("list", epilog="Example: recency release list --json")
@@ -48,27 +50,40 @@ def show(
     check: Annotated[bool, typer.Option("--check", help="Also check every file against its checksum.")] = False,
     json: Json = False,
 ) -> None:
-    """Show one release: state, lineage, metrics and, with --check, whether its files are what they were."""
+    """Show one release: state, lineage, metrics, which gateways serve or refuse it and what comes of it there and, with
+    --check, whether its files are what they were."""
     from pathlib import Path
 
     from recency_cli.errors import NotReady
     from recency_cli.screen import console, print_json, table
+    from recency_cli.whereabouts import use_at, use_json, use_rows, whereabouts
     from recency_store.manifest import verify
 
     settings = settings_of(context)
     with opened_store(settings) as store:
         record = store.get_release(release) if release else store.active_release()
+        where = whereabouts(store, record.release, now_micros()) if record is not None else {}
     if record is None:
         raise NotReady("no release is active yet; make the first one with: recency export bootstrap")
-    facts = _facts(record)
+    facts = {**_facts(record), **where}
+    # Asked only where a gateway has to do with it: nobody waits for one that does not run.
+    asked = bool(where["served_by"] or where["refused_by"])
+    use = use_at(settings["gateway.grpc_address"], record.release) if asked else None
     if check:
         verify(Path(record.url.removeprefix("file://")))
         facts["files"] = "all as the manifest says"
     if json:
-        print_json(facts)
+        print_json({**facts, "use": use_json(use)})
         return
     metrics = facts.pop("metrics")
+    facts |= {
+        "served_by": ", ".join(where["served_by"]),
+        "ready_at": ", ".join(where["ready_at"]),
+        "refused_by": "; ".join(f"{who}: {why}" for who, why in where["refused_by"].items()),
+    }
     console().print(table(f"release {record.release}", ("", ""), facts.items()))
+    if use is not None:
+        console().print(table(f"at gateway {use.gateway}", ("", ""), use_rows(use)))
     if metrics:
         rows = [(name, f"{value:.4f}") for name, value in sorted(metrics.items())]
         console().print(table("metrics", ("metric", "value"), rows, right=("value",)))

@@ -20,7 +20,8 @@ def commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
 COMMANDS = dict(commands(typer.main.get_command(app), "recency"))
 PROMISED = (
     "demo", "up", "serve", "triton", "import items", "import events", "export bootstrap", "recommend", "feedback",
-    "release list", "release show", "bench freshness", "bench load", "bench quality", "config show", "doctor",
+    "release list", "release show", "release activate", "release canary", "release rollback", "release shadow",
+    "release watch", "bench freshness", "bench load", "bench quality", "config show", "doctor",
 )  # fmt: skip
 
 

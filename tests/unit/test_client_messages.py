@@ -19,8 +19,8 @@ from recency.v1 import event_pb2, item_pb2, recommendation_pb2, release_pb2
 NOON = datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 EXPORTED = """
-Activation AsyncRecency DeadlineExceeded DeleteResult Event EventType FailedPrecondition FeedbackResult FieldViolation Freshness
-HideResult InvalidArgument Item NotFound Overloaded Promotion Recency RecencyError RecommendView Recommendation Release
+Activation AsyncRecency DeadlineExceeded DeleteResult Event EventType FailedPrecondition FeedbackResult FieldViolation
+Freshness HideResult InvalidArgument Item NotFound Overloaded Promotion Recency RecencyError RecommendView Recommendation Release
 ReleaseArm ReleaseShadow ReleaseState ReleaseUse ServerError Slate Source Unavailable Unimplemented UpsertResult event
 """
 
