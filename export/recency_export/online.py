@@ -21,7 +21,7 @@ from recency_export.online_space import Space
 from recency_export.online_users import Infer, UserVectors
 from recency_export.shared_tables import item_ids_of
 from recency_inference.artifacts import ReleaseCache
-from recency_inference.errors import InferenceError
+from recency_inference.errors import InferenceError, Unavailable
 from recency_inference.wanted import READY, leased_releases
 from recency_store.errors import LeaseLost, ManifestError, StoreError
 from recency_store.manifest import Manifest
@@ -67,6 +67,8 @@ class Learner:
         self._told_seconds = 0.0
         self._events = self._rows = 0
         self._reason = ""
+        # The lease of a caller of `catch_up`; `run` holds its own.
+        self._held: Lease | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Learns until `stop` is set. Whatever goes wrong is tried again: the learner waits, serving does not."""
@@ -88,6 +90,21 @@ class Learner:
                 stop.wait(pause)
         if lease is not None:
             self._store.release_lease(lease)
+
+    def catch_up(self) -> None:
+        """Learns all that the log holds now and answers, for a caller that moves time itself. LeaseLost where another
+        learner is at work; InferenceError where no release of a space gives user vectors."""
+        self._held = self._hold(self._held)
+        if self._held is None:
+            raise LeaseLost("another item learner is at work; end it first")
+        self._look(self._held)
+        for number in self._asked:
+            reached = -1
+            while (space := self._space(number)) is None or space.behind:
+                if space is None or space.position == reached:
+                    raise Unavailable(f"space {number} is not learned up to the end of the log: {self._reason}")
+                reached = space.position
+                self._step(number, self._held)
 
     def _hold(self, lease: Lease | None) -> Lease | None:
         """Takes the lease, or renews it when a third of it has passed; None while somebody else has it."""

@@ -21,7 +21,6 @@ from recency_store.errors import StoreError
 from recency_store.protocol import Store
 
 _log = structlog.get_logger("recency.server")
-_POLL_SECONDS = 0.25
 _AWAY_SECONDS = 1.0
 # Items whose vectors are changed in one go, so that the event loop is not held for long.
 _AT_ONCE = 500
@@ -41,10 +40,13 @@ class LearnedState:
 class Learned:
     """Follows the item learner."""
 
-    def __init__(self, store: Store, serving: Callable[[], Sequence[Release]], threads: Executor) -> None:
+    def __init__(
+        self, store: Store, serving: Callable[[], Sequence[Release]], threads: Executor, poll_seconds: float
+    ) -> None:
         self._store = store
         self._serving = serving
         self._threads = threads
+        self._poll_seconds = poll_seconds
         self._states: dict[int, LearnedState] = {}
 
     def of(self, release: Release) -> LearnedState:
@@ -54,7 +56,7 @@ class Learned:
     async def run(self) -> None:
         """Follows until cancelled."""
         while True:
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(self._poll_seconds)
             try:
                 for release in self._serving():
                     await self.bring(release)

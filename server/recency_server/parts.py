@@ -49,6 +49,7 @@ class RecommendConfig:
     reserve_seconds   kept back from a deadline, so that a fallback still reaches the caller in time
     catch_up_seconds  the longest that a request waits for the follower
     store_threads     threads that read the store for requests and followers
+    learned_seconds   between two looks at what the item learner has learned
     """
 
     gateway_id: str
@@ -57,6 +58,7 @@ class RecommendConfig:
     reserve_seconds: float = 0.01
     catch_up_seconds: float = 1.0
     store_threads: int = 4
+    learned_seconds: float = 0.25
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     follow: FollowConfig = field(default_factory=FollowConfig)
@@ -103,7 +105,7 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
         follower = Follower(store, Catalog(), users, threads, counters, clock, config.follow)
         encoder = Encoder(lambda: releases.live, inference, threads, counters, config.encode)
         embedder = Embedder(store, lambda: releases.serving(), follower, encoder, threads, clock)
-        learned = Learned(store, lambda: releases.serving(), threads)
+        learned = Learned(store, lambda: releases.serving(), threads, config.learned_seconds)
         adopter = Adopter(store, inference, follower, embedder, learned, threads, counters, clock, config.releases)
         releases = Releases(store, adopter, follower, threads, counters, clock, config.gateway_id, config.releases)
         arms = Arms(store, releases, follower, threads, counters, config.gateway_id, config.canary)
