@@ -17,6 +17,7 @@ import numpy.typing as npt
 from recency_store.manifest import Calibration
 
 Floats = npt.NDArray[np.float64]
+_SLATE = 10
 
 
 def _none() -> Floats:
@@ -53,7 +54,7 @@ class Exposure:
     """How often each item stands in the slates that both releases give the same users, and who speaks for it.
 
     item_ids            the candidate's items, N
-    slates              how many slates each release gave
+    slates              how many slates each release gave; 0: as many as slates of ten make of the candidate's counts
     candidate, parent   float [N]: slates that hold the item; parent is NaN for an item that the parent lacks
     users, items        int [V]: who did something positive with which item (row) in the events that are new to the candidate
     """
@@ -64,6 +65,11 @@ class Exposure:
     parent: Floats = field(default_factory=_none)
     users: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     items: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    @property
+    def slate_count(self) -> float:
+        """How many slates the counts are of."""
+        return self.slates or float(np.nansum(self.candidate)) / _SLATE
 
 
 @dataclass(frozen=True, slots=True)

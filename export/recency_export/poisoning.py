@@ -61,14 +61,14 @@ def exposure_scores(candidate_N: Floats, parent_N: Floats) -> Floats:
 def check_poisoning(exposure: Exposure, settings: PoisoningSettings) -> Check:
     """Every item's gain against the other items' and against its supporters."""
     name = "poisoning"
-    if not len(exposure.parent) or not exposure.slates:
+    if not len(exposure.parent) or not exposure.slate_count:
         return Check(name, None, "no parent to compare exposures with")
     if not np.isfinite(exposure.candidate).all():
         return Check(name, False, "an exposure is not finite; report this")
     # An item that the parent lacks had no exposure: its whole exposure is a gain, which its supporters must explain.
     parent = np.nan_to_num(exposure.parent, nan=0.0)
     scores = exposure_scores(exposure.candidate, parent)
-    gain = (exposure.candidate - parent) / exposure.slates
+    gain = (exposure.candidate - parent) / exposure.slate_count
     support = support_of(exposure.users, exposure.items, len(parent))
     abnormal = (scores > settings.largest_z) & (gain > settings.least_gain)
     suspect = np.flatnonzero(abnormal & (gain > settings.gain_per_user * support.voices))

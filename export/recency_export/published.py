@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from recency_store.errors import ManifestError
 from recency_store.manifest import Manifest, read_manifest, verify
 
 _MODELS = (RECOMMENDER, SCORER, TEXT_ENCODER)
+# What the readers of JSON, .npy and .npz raise over bytes that are no such thing.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def read_published(folder: Path, *, checksums: bool = True) -> Published:
             trends=Trends.from_bytes((folder / "trends.npz").read_bytes()),
             cases=tuple(read_golden(folder / "golden.json")),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise ManifestError(f"{folder}: cannot be read ({type(error).__name__}: {error}); publish it again") from error
     _check_shapes(found, projection.shape)
     _check_models(found)
