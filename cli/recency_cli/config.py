@@ -20,6 +20,7 @@ from recency_cli.errors import ConfigError
 from recency_cli.schema import Key, Place, WrongValue, build, from_file, from_text, is_table, keys_of
 
 if TYPE_CHECKING:
+    from recency_export.online_settings import LearnerConfig
     from recency_export.settings import BootstrapConfig
     from recency_inference.local import TritonConfig
     from recency_server.config import GatewayConfig
@@ -48,6 +49,7 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
     "data": ("recency_cli.config", "DataConfig"),
     "triton": ("recency_inference.local", "TritonConfig"),
     "gateway": ("recency_server.config", "GatewayConfig"),
+    "learner": ("recency_export.online_settings", "LearnerConfig"),
     "export": ("recency_export.settings", "BootstrapConfig"),
 }
 # Fields that are made from other keys, or from what this process is, instead of being keys.
@@ -133,6 +135,11 @@ class Settings:
     def export(self) -> BootstrapConfig:
         """How the exporter makes the first release."""
         config: BootstrapConfig = self._build("export")
+        return config
+
+    def learner(self) -> LearnerConfig:
+        """How the item learner learns."""
+        config: LearnerConfig = self._build("learner")
         return config
 
     def _build(self, section: str) -> Any:

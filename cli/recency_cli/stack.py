@@ -1,4 +1,5 @@
-"""Triton and gateway as child processes of one command: started, watched, started again when one dies, ended together.
+"""Triton, gateway and item learner as child processes of one command: started, watched, started again when one dies,
+ended together.
 
 A child says that it is ready by one JSON line on its standard output, and ends when its standard input closes: so none
 outlives us, however we end. Its log goes to `<data>/logs/`.
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,42 +40,65 @@ class Addresses:
 
 @asynccontextmanager
 async def running_stack(
-    settings: Settings, options: Sequence[str], say: Callable[[str], None], *, free_ports: bool = False
+    settings: Settings,
+    options: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    free_ports: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Addresses]:
-    """Starts Triton, then the gateway, and yields when both are ready; leaving ends both, gateway first.
+    """Starts Triton, then the gateway, and yields when both are ready; the item learner is started beside them, and the
+    stack is whole without it. Leaving ends all, Triton last.
 
     `options` are those that stand before the command; with `free_ports` every port is any free one. A child that cannot
-    start is a CliError with the child's own words; one that dies later is started again and `say` is told.
+    start is a CliError with the child's own words; one that dies later is started again and `say` is told. `variables`
+    join the environment of the children.
     """
     settings.logs.mkdir(parents=True, exist_ok=True)
     ports = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"] if free_ports else []
-    async with _Child("triton", [*options, "triton", *ports], settings.logs, say) as triton:
+    async with _Child("triton", [*options, "triton", *ports], settings.logs, say, variables) as triton:
         # From now on it keeps its port, so that the gateway finds it again after a restart.
         port = triton.facts["address"].rpartition(":")[2]
         triton.command = [*options, "triton", *ports, "--grpc-port", port]
         addresses = ["--address", "127.0.0.1:0", "--http-address", "127.0.0.1:0"] if free_ports else []
         command = [*options, "serve", "--triton", triton.facts["address"]]
-        async with _Child("gateway", [*command, *addresses], settings.logs, say) as gateway:
+        async with _Child("gateway", [*command, *addresses], settings.logs, say, variables) as gateway:
             facts = gateway.facts
             gateway.command = [*command, "--address", facts["address"], "--http-address", facts["http"]]
-            yield Addresses(facts["address"], facts["http"], triton.facts["address"])
+            learn = [*options, "export", "online", "--triton", triton.facts["address"]]
+            learner = _Child("learner", learn, settings.logs, say, variables, needed=False)
+            async with learner if settings["learner.enabled"] else contextlib.nullcontext():
+                yield Addresses(facts["address"], facts["http"], triton.facts["address"])
 
 
 class _Child:
     """One child process and the task that keeps it running."""
 
-    def __init__(self, name: str, command: list[str], logs: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        logs: Path,
+        say: Callable[[str], None],
+        variables: Mapping[str, str] | None = None,
+        *,
+        needed: bool = True,
+    ) -> None:
+        """One that is not `needed` is started in the background, and tried again where it does not start."""
         self.name = name
+        self._needed = needed
         self.command = command
         self.facts: dict[str, Any] = {}
         self._log = logs / f"{name}.log"
         self._say = say
+        self._variables = dict(variables or {})
         self._stopping = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> _Child:
-        await self._start()
+        if self._needed:
+            await self._start()
         await self._group.__aenter__()
         self._group.create_task(self._keep())
         return self
@@ -93,6 +118,7 @@ class _Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                env={**os.environ, **self._variables},
                 # Ctrl-C is ours to hear; the children are told in order.
                 start_new_session=True,
             )
@@ -112,24 +138,28 @@ class _Child:
 
     async def _keep(self) -> None:
         """Starts it again whenever it ends by itself."""
-        pause = _FIRST_PAUSE_SECONDS
+        pause, told = _FIRST_PAUSE_SECONDS, ""
         while not self._stopping.is_set():
-            assert self._process is not None
-            code = await self._process.wait()
-            if self._stopping.is_set():
-                return
-            self._say(f"{self.name} ended (exit code {code}); starting it again (log: {self._log})")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
-            if self._stopping.is_set():
-                return
+            if self._process is not None:
+                code = await self._process.wait()
+                if self._stopping.is_set():
+                    return
+                if not told:
+                    self._say(f"{self.name} ended (exit code {code}); starting it again (log: {self._log})")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), pause)
+                if self._stopping.is_set():
+                    return
+            again = self._process is not None
             try:
                 await self._start()
-                self._say(f"{self.name} is back on {self.facts['address']}")
-                pause = _FIRST_PAUSE_SECONDS
+                if again:
+                    self._say(f"{self.name} is back on {self.facts['address']}")
+                pause, told = _FIRST_PAUSE_SECONDS, ""
             except CliError as error:
-                self._say(str(error))
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                if str(error) != told:
+                    self._say(str(error))
+                pause, told = min(pause * 2, _LONGEST_PAUSE_SECONDS), str(error)
 
     async def _end(self) -> None:
         process = self._process

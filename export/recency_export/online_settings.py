@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class LearnerConfig:
     """How `recency export online` learns. Step sizes were chosen on validation (docs/decisions/0081).
 
+    enabled          whether `recency up` runs a learner
+    nice             how far it steps back for serving on the same machine (0: not at all)
     fresh_step       step size of items that the release was not trained on
     known_step       step size of items that it was trained on
     chunk            positive events of one gradient step, at most
@@ -25,6 +27,8 @@ class LearnerConfig:
     sample           of so many
     """
 
+    enabled: bool = True
+    nice: int = 10
     fresh_step: float = 0.01
     known_step: float = 0.001
     chunk: int = 100
