@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ class ScriptedInference:
     delay_seconds: float = 0.0
     lie: float = 0.0
     not_ready: bool = False
+    # Of one version of the recommender and scorer alone.
+    errors: dict[int, Exception] = field(default_factory=dict)
+    delays_seconds: dict[int, float] = field(default_factory=dict)
     calls: list[tuple[str, int, dict[str, npt.NDArray[Any]]]] = field(default_factory=list)
 
     async def ready(self, model: str, version: int, timeout_seconds: float = 1.0) -> bool:
@@ -71,6 +74,10 @@ class ScriptedInference:
             await asyncio.sleep(self.delay_seconds)
         if self.error is not None:
             raise self.error
+        if model != TEXT_ENCODER:
+            await asyncio.sleep(self.delays_seconds.get(version, 0.0))
+            if version in self.errors:
+                raise self.errors[version]
         if model == TEXT_ENCODER:
             return {"text_vector": np.eye(TEXT_DIM, dtype=np.float32)[read["input_ids"][:, 0] % TEXT_DIM]}
         scores = script_scores(len(read["item_bias"])) + self.lie
@@ -149,6 +156,16 @@ def activate(store: MemoryStore, folder: Path, manifest: Manifest) -> None:
     number = manifest.release
     store.put_release(ReleaseRecord(number, ReleaseState.CANDIDATE, "", str(folder), 0, NOW - 1800 * SECOND))
     store.set_release_state(number, ReleaseState.ACTIVE)
+
+
+def place(
+    store: MemoryStore, folder: Path, number: int, state: ReleaseState, fraction: float = 0.0, **changes: Any
+) -> None:
+    """Writes a release in a folder of its own, registers it and moves it to a state."""
+    manifest = write_release(folder / str(number), number, **changes)
+    record = ReleaseRecord(number, ReleaseState.CANDIDATE, "", str(folder / str(number)), 0, NOW - 1800 * SECOND)
+    store.put_release(replace(record, manifest_json=manifest.to_json()))
+    store.set_release_state(number, state, canary_fraction=fraction)
 
 
 def new_item(item_id: str, title: str = "", **fields: Any) -> NewItem:

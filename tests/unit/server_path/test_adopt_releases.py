@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import weakref
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from recency_features.spec import RECOMMENDER
 from recency_server.query import Deadline, Query
 from recency_server.recommend import recommend
 from recency_store.memory import MemoryStore
+from recency_store.records import ReleaseState
 
-from .conftest import ITEMS, NOW, Open, ScriptedInference, activate, new_event, new_item, until, write_release
+from .conftest import ITEMS, NOW, Open, ScriptedInference, activate, new_event, new_item, place, until, write_release
 
 
 def soon() -> Deadline:
@@ -159,3 +161,93 @@ async def test_items_hidden_while_a_release_is_adopted_stay_hidden(
         sent = inference.of(RECOMMENDER)[-1]
     assert slate.placed[0].item_id == ITEMS[1]
     assert sent["item_bias"][0] == float("-inf")
+
+
+async def test_a_release_that_was_let_go_leaves_nothing_in_memory(
+    opened: Open, store: MemoryStore, tmp_path: Path
+) -> None:
+    place(store, tmp_path, 1, ReleaseState.ACTIVE)
+    async with opened() as parts:
+        assert parts.releases.live is not None
+        gone = weakref.ref(parts.releases.live)
+        for number in range(40):
+            await recommend(Query(user_id=f"user-{number}"), soon(), parts)
+        place(store, tmp_path, 2, ReleaseState.ACTIVE)
+        await until(lambda: parts.releases.role_of(1) == "")
+        # By reference counts alone: the collector is calm while a gateway serves.
+        assert gone() is None
+        assert len(list(parts.scorer._lanes)) == 0
+        await recommend(Query(), soon(), parts)
+        assert len(list(parts.scorer._lanes)) == 1
+
+
+async def test_a_release_that_is_wanted_again_while_it_drains_is_there_at_once(
+    opened: Open, store: MemoryStore, tmp_path: Path
+) -> None:
+    place(store, tmp_path, 1, ReleaseState.ACTIVE)
+    async with opened() as parts:
+        with parts.releases.hold() as first:
+            place(store, tmp_path, 2, ReleaseState.ACTIVE)
+            await until(lambda: parts.releases.role_of(2) == "active")
+            assert parts.releases.draining == [first]
+            store.upsert_items([new_item("meanwhile")], NOW)
+            store.roll_back(0, "worse")
+            await until(lambda: parts.releases.live is first)
+            assert parts.counters.adoptions == 2
+        assert first is not None
+        await until(lambda: "meanwhile" in first.index_of)
+        assert [x.name for x in store.list_leases("serving/1/", NOW)] == ["serving/1/gateway-1"]
+
+
+async def test_a_refusal_is_on_record_by_gateway_until_it_is_over(
+    opened: Open, store: MemoryStore, tmp_path: Path, inference: ScriptedInference
+) -> None:
+    place(store, tmp_path, 1, ReleaseState.ACTIVE)
+    async with opened() as parts:
+        inference.lie = 0.01
+        place(store, tmp_path, 2, ReleaseState.CANARY, 0.5)
+        await until(lambda: bool(store.list_leases("refused/", NOW)))
+        [refused] = store.list_leases("refused/", NOW)
+        assert refused.name == "refused/2/gateway-1"
+        assert "golden case 0" in refused.holder
+        assert parts.releases.refusals.reasons[2] == refused.holder
+        assert parts.releases.reason == ""
+        inference.lie = 0.0
+        await until(lambda: parts.releases.canary is not None)
+        assert store.list_leases("refused/", NOW) == []
+        inference.lie = 0.01
+        place(store, tmp_path, 3, ReleaseState.SHADOW)
+        await until(lambda: 3 in parts.releases.refusals.reasons)
+        store.set_release_state(3, ReleaseState.REJECTED, "broken")
+        await until(lambda: not parts.releases.refusals.reasons)
+
+
+async def test_a_gateway_that_starts_with_a_broken_active_release_answers_with_the_one_before(
+    opened: Open, store: MemoryStore, tmp_path: Path
+) -> None:
+    place(store, tmp_path, 1, ReleaseState.ACTIVE)
+    place(store, tmp_path, 2, ReleaseState.ACTIVE)
+    whole = (tmp_path / "2" / "items.bin").read_bytes()
+    (tmp_path / "2" / "items.bin").write_bytes(whole[:-4])
+    async with opened() as parts:
+        slate = await recommend(Query(), soon(), parts)
+        assert (slate.freshness.release, slate.degraded) == (1, ())
+        assert "items.bin" in parts.releases.reason
+        (tmp_path / "2" / "items.bin").write_bytes(whole)
+        await until(lambda: parts.releases.reason == "")
+        assert (await recommend(Query(), soon(), parts)).freshness.release == 2
+
+
+async def test_a_swap_to_another_language_model_keeps_newer_items_in_answers(
+    opened: Open, store: MemoryStore, tmp_path: Path, inference: ScriptedInference
+) -> None:
+    place(store, tmp_path, 1, ReleaseState.ACTIVE)
+    async with opened() as parts:
+        store.upsert_items([new_item("newer")], NOW)
+        await until(lambda: parts.releases.live is not None and "newer" in parts.releases.live.index_of)
+        inference.delay_seconds = 0.02
+        place(store, tmp_path, 2, ReleaseState.ACTIVE, text_encoder_digest="encoder-2")
+        await until(lambda: parts.releases.role_of(2) == "active")
+        assert parts.releases.live is not None
+        assert "newer" in parts.releases.live.index_of
+        assert store.get_items(["newer"])["newer"].text_encoder == "encoder-2"
