@@ -5,7 +5,7 @@ Legend of shapes: V events, B windows in a batch, L positions, N items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ def _by_type(field: str) -> npt.NDArray[np.float32]:
 class Dataset:
     """Events of known items that stand in a history or mark an item as seen, by user and then by (time, log order).
 
-    item, type, time_micros   a value an event
+    item, type, time_micros, sequence   a value an event
     user_numbers              int32 [users]: the snapshot's numbers of the users who have such events, ascending
     offsets                   int64 [users + 1]: user u's events are offsets[u]:offsets[u+1]
     train_end                 int64 [users]: the retrieval model sees the user's events before this one
@@ -45,6 +45,7 @@ class Dataset:
     item: npt.NDArray[np.int32]
     type: npt.NDArray[np.int32]
     time_micros: npt.NDArray[np.int64]
+    sequence: npt.NDArray[np.int64]
     user_numbers: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     train_end: npt.NDArray[np.int64]
@@ -102,8 +103,8 @@ class Dataset:
         return np.repeat(np.arange(self.users), np.diff(self.offsets))
 
 
-def build_dataset(snapshot: Snapshot, settings: HoldoutSettings, seed: int) -> Dataset:
-    """Sorts, filters, and draws the held-out events."""
+def build_dataset(snapshot: Snapshot, settings: HoldoutSettings, seed: int, after: int = -1) -> Dataset:
+    """Sorts, filters, and draws the held-out events: the last of each user's, among those past the sequence `after`."""
     count = snapshot.item_count
     useful = (_by_type("in_history") > 0) | (_by_type("marks_seen") > 0)
     known_type = (snapshot.type >= 0) & (snapshot.type < TYPE_COUNT)
@@ -120,17 +121,27 @@ def build_dataset(snapshot: Snapshot, settings: HoldoutSettings, seed: int) -> D
         item=item,
         type=kind,
         time_micros=snapshot.time_micros[rows],
+        sequence=snapshot.sequence[rows],
         user_numbers=numbers,
         offsets=offsets,
-        train_end=_train_end(offsets, settings, seed),
+        train_end=_train_end(offsets, newest_from(snapshot.sequence[rows], offsets, after), settings, seed),
         repeat_share=_repeat_share(user, item, kind),
     )
 
 
-def _train_end(offsets: npt.NDArray[np.int64], settings: HoldoutSettings, seed: int) -> npt.NDArray[np.int64]:
-    sizes = np.diff(offsets)
-    held = np.minimum(settings.events_per_user, sizes // settings.at_most_one_in)
-    order = np.random.default_rng((seed, 1)).permutation(len(sizes))
+def newest_from(sequence: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], after: int) -> npt.NDArray[np.int64]:
+    """For each user, where the events begin that have come since `after` and are behind all earlier ones, int64 [users]."""
+    known = np.where(sequence <= after, np.arange(1, len(sequence) + 1), 0)
+    last = np.maximum.reduceat(np.append(known, 0), offsets[:-1]) if len(offsets) > 1 else np.zeros(0, dtype=np.int64)
+    found: npt.NDArray[np.int64] = np.maximum(last, offsets[:-1]).astype(np.int64)
+    return found
+
+
+def _train_end(
+    offsets: npt.NDArray[np.int64], begin: npt.NDArray[np.int64], settings: HoldoutSettings, seed: int
+) -> npt.NDArray[np.int64]:
+    held = np.minimum(settings.events_per_user, (offsets[1:] - begin) // settings.at_most_one_in)
+    order = np.random.default_rng((seed, 1)).permutation(len(held))
     spent = np.cumsum(held[order])
     held[order[spent > settings.cases]] = 0
     ends: npt.NDArray[np.int64] = offsets[1:] - held
@@ -184,10 +195,13 @@ def training_batches(data: Dataset, limit: int, size: int, rng: np.random.Genera
                 windows.append((user, int(events[first]), int(events[last])))
     order = rng.permutation(len(windows))
     for at in range(0, len(order), size):
-        yield _batch(data, [windows[i] for i in order[at : at + size]], limit)
+        yield window_batch(data, [windows[i] for i in order[at : at + size]], limit, data.positive)
 
 
-def _batch(data: Dataset, windows: list[tuple[int, int, int]], limit: int) -> TrainingBatch:
+def window_batch(
+    data: Dataset, windows: Sequence[tuple[int, int, int]], limit: int, weights: npt.NDArray[np.float32]
+) -> TrainingBatch:
+    """Windows (user, first event, last event) as arrays: each predicts the events behind its first, by their weights."""
     rows = len(windows)
     target = np.zeros((rows, limit), dtype=np.int64)
     weight = np.zeros((rows, limit), dtype=np.float32)
@@ -203,10 +217,10 @@ def _batch(data: Dataset, windows: list[tuple[int, int, int]], limit: int) -> Tr
         events = first + np.flatnonzero(data.readable[first : last + 1])
         places = np.arange(limit - history.length, limit)
         target[row, places] = data.item[events[1:]]
-        weight[row, places] = data.positive[events[1:]]
+        weight[row, places] = weights[events[1:]]
         start = int(data.offsets[user])
         if first == start:
-            first_target[row], first_weight[row] = data.item[events[0]], data.positive[events[0]]
+            first_target[row], first_weight[row] = data.item[events[0]], weights[events[0]]
         if not data.consumed_again:
             consumed = start + np.flatnonzero(data.marks_seen[start:last])
             # How many of them come before each predicted event.
@@ -232,6 +246,7 @@ def write_dataset(path: Path, data: Dataset) -> None:
         item=data.item,
         type=data.type,
         time_micros=data.time_micros,
+        sequence=data.sequence,
         user_numbers=data.user_numbers,
         offsets=data.offsets,
         train_end=data.train_end,
@@ -247,6 +262,7 @@ def read_dataset(path: Path) -> Dataset:
             item=saved["item"],
             type=saved["type"],
             time_micros=saved["time_micros"],
+            sequence=saved["sequence"],
             user_numbers=saved["user_numbers"],
             offsets=saved["offsets"],
             train_end=saved["train_end"],

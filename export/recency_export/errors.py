@@ -3,9 +3,11 @@
 ExportError
 ├── MissingWeights    install the language model, or say where it is
 ├── MissingExtra      install the `export` extra (torch, transformers, onnx, …)
+├── TensorRTMissing   install what the message names, or serve by onnxruntime
 ├── NonFinite         report: training or a score gave a number that is not finite
 ├── DiskFull          free space, then retry
 ├── ExporterBusy      wait: another exporter works on this store
+├── NoParent          make a first release: there is none to go on from
 ├── CouldNotJudge     retry: the gate could not judge the candidate now, which says nothing about it
 └── ParityError       report: the exported graph does not compute what torch computes
 """
@@ -25,6 +27,10 @@ class MissingExtra(ExportError):
     """A package of the `export` extra is not installed."""
 
 
+class TensorRTMissing(ExportError):
+    """TensorRT, a driver or a GPU is not there."""
+
+
 class NonFinite(ExportError):
     """A loss or a score is NaN or infinite where it must not be."""
 
@@ -35,6 +41,10 @@ class DiskFull(ExportError):
 
 class ExporterBusy(ExportError):
     """Another exporter holds the workspace or the lease; the message says who."""
+
+
+class NoParent(ExportError):
+    """No release serves that a new one could be fine-tuned from, or it is of another shape."""
 
 
 class CouldNotJudge(ExportError):

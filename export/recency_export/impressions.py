@@ -30,7 +30,7 @@ def shown_observations(
     serving: Serving, data: Dataset, snapshot: Snapshot, limit: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """(logits, taken) of every item of the newest impressions, as the release would have scored them at that moment."""
-    cases, shown = _impressions(data, snapshot)
+    cases, shown = impression_cases(data, snapshot)
     if not len(cases):
         return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.bool_)
     width = max(len(items) for items in shown)
@@ -40,7 +40,7 @@ def shown_observations(
     for row, items in enumerate(shown):
         ids[row, : len(items)] = items
         usable[row, : len(items)] = True
-        taken[row, : len(items)] = np.isin(items, _taken(data, cases, row))
+        taken[row, : len(items)] = np.isin(items, taken_after(data, cases, row, data.offsets[1:]))
     found = _scored(serving, data, cases, ids, usable, limit)
     features = shortlist_features(serving, data, cases, found, limit)
     with torch.no_grad():
@@ -48,8 +48,9 @@ def shown_observations(
     return logits[usable], taken[usable]
 
 
-def _impressions(data: Dataset, snapshot: Snapshot) -> tuple[Cases, list[npt.NDArray[np.int32]]]:
-    """The newest impressions of users who have events, as requests without one right answer."""
+def impression_cases(data: Dataset, snapshot: Snapshot) -> tuple[Cases, list[npt.NDArray[np.int32]]]:
+    """The newest impressions of users who have events, as requests without one right answer, and what they showed, in order
+    and each item once."""
     newest = np.argsort(snapshot.shown_micros, kind="stable")[-_NEWEST:]
     place = np.searchsorted(data.user_numbers, snapshot.shown_user[newest])
     known = place < data.users
@@ -64,15 +65,18 @@ def _impressions(data: Dataset, snapshot: Snapshot) -> tuple[Cases, list[npt.NDA
         ],
         dtype=np.int64,
     )
-    shown = [
-        np.unique(snapshot.shown[snapshot.shown_offsets[i] : snapshot.shown_offsets[i + 1]][:_PLACES]) for i in newest
-    ]
+    shown = [_once(snapshot.shown[snapshot.shown_offsets[i] : snapshot.shown_offsets[i + 1]][:_PLACES]) for i in newest]
     return Cases(user, begin, end, at, np.full(len(user), -1, dtype=np.int64)), shown
 
 
-def _taken(data: Dataset, cases: Cases, row: int) -> npt.NDArray[np.int32]:
-    """What the user did with effect in the time after an impression."""
-    start, stop = int(cases.end[row]), int(data.offsets[cases.user[row] + 1])
+def _once(items: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    first: npt.NDArray[np.int32] = items[np.sort(np.unique(items, return_index=True)[1])]
+    return first
+
+
+def taken_after(data: Dataset, cases: Cases, row: int, end: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """What the user did with effect in the time after an impression, before the user's event `end`."""
+    start, stop = int(cases.end[row]), int(end[cases.user[row]])
     soon = data.time_micros[start:stop] <= cases.at_micros[row] + _TAKEN_WITHIN_MICROS
     taken: npt.NDArray[np.int32] = data.item[start:stop][soon & (data.positive[start:stop] > 0)]
     return taken

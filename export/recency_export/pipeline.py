@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
+from recency_export.exporter_lease import only_exporter
 from recency_export.progress import Progress
 from recency_export.settings import BootstrapConfig
 from recency_export.text_encoder import encoder_digest, find_encoder
@@ -21,10 +22,10 @@ from recency_export.workspace import Receipt, digest_of, once
 from recency_features.spec import RECOMMENDER, SCORER, TEXT_ENCODER, TREND_HALF_LIVES_SECONDS, USER_FEATURE_DIM
 from recency_store.manifest import Calibration, Manifest
 from recency_store.protocol import Store
-from recency_store.records import ReleaseRecord, ReleaseState
+from recency_store.records import Lease, ReleaseRecord, ReleaseState
 
 # Raised whenever a stage computes something else from the same inputs, so that old receipts no longer match.
-STAGES_VERSION = 5
+STAGES_VERSION = 6
 
 
 @dataclass
@@ -40,6 +41,11 @@ class Work:
     # The digest of what the running stage is made from.
     inputs: str = ""
 
+    @property
+    def workspace(self) -> Path:
+        """Where the stages' folders lie."""
+        return self.config.workspace
+
     def folder(self, stage: str) -> Path:
         """A done stage's folder."""
         return self.config.workspace / stage
@@ -53,14 +59,46 @@ class Work:
         return advance
 
 
+class Job(Protocol):
+    """What stages are run for: the first release, or a later one."""
+
+    receipts: dict[str, Receipt]
+    inputs: str
+
+    @property
+    def workspace(self) -> Path:
+        """Where the stages' folders lie."""
+        ...
+
+    @property
+    def report(self) -> Progress:
+        """Whom they tell where they are."""
+        ...
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Generic[AnyJob]):
     """One step: `build(work, folder)` writes `folder`. It is done again when `reads`, or what `depends` names, changed."""
 
     name: str
-    build: Callable[[Work, Path], None]
+    build: Callable[[AnyJob, Path], None]
     reads: tuple[str, ...]
-    depends: Callable[[Work], Sequence[Any]]
+    depends: Callable[[AnyJob], Sequence[Any]]
+
+
+def run_stage(work: AnyJob, stage: Stage[AnyJob], *also: Any) -> bool:
+    """Does a stage, or finds it done by an earlier run; answers which. `also` is more that it depends on."""
+    work.report.started(stage.name)
+    begun = time.monotonic()
+    reads = [work.receipts[name].digest for name in stage.reads if name in work.receipts]
+    work.inputs = digest_of(STAGES_VERSION, stage.name, reads, list(stage.depends(work)), *also)
+    receipt, skipped = once(work.workspace, stage.name, work.inputs, lambda folder: stage.build(work, folder))
+    work.receipts[stage.name] = receipt
+    work.report.done(stage.name, time.monotonic() - begun, skipped)
+    return skipped
 
 
 def bootstrap(
@@ -70,29 +108,19 @@ def bootstrap(
     report: Progress,
     now_micros: Callable[[], int] = lambda: time.time_ns() // 1_000,
 ) -> ReleaseRecord:
-    """Trains on what the store holds, and publishes and activates a release. Killed anywhere, the next call goes on."""
+    """Trains on what the store holds, and publishes and activates a release. Killed anywhere, the next call goes on.
+
+    ExporterBusy where another exporter is at work here or for this store."""
     folder = find_encoder(config.encoder_folder)
-    config.workspace.mkdir(parents=True, exist_ok=True)
-    work = Work(store, config, report, folder, encoder_digest(folder))
-    for stage in STAGES:
-        _run(work, stage)
-    report.started("publish")
-    begun = time.monotonic()
-    record = _publish(work, releases, now_micros())
-    report.done("publish", time.monotonic() - begun, False)
-    return record
-
-
-def _run(work: Work, stage: Stage) -> None:
-    work.report.started(stage.name)
-    begun = time.monotonic()
-    inputs = digest_of(
-        STAGES_VERSION, stage.name, [work.receipts[name].digest for name in stage.reads], list(stage.depends(work))
-    )
-    work.inputs = inputs
-    receipt, skipped = once(work.config.workspace, stage.name, inputs, lambda folder: stage.build(work, folder))
-    work.receipts[stage.name] = receipt
-    work.report.done(stage.name, time.monotonic() - begun, skipped)
+    with only_exporter(store, config.workspace, config.run.lease_seconds, now_micros) as lease:
+        work = Work(store, config, report, folder, encoder_digest(folder))
+        for stage in STAGES:
+            run_stage(work, stage)
+        report.started("publish")
+        begun = time.monotonic()
+        record = _publish(work, releases, now_micros(), lease)
+        report.done("publish", time.monotonic() - begun, False)
+        return record
 
 
 def _export_text_encoder(work: Work, folder: Path) -> None:
@@ -189,7 +217,7 @@ STAGES = (
 )
 
 
-def _publish(work: Work, releases: Path, now_micros: int) -> ReleaseRecord:
+def _publish(work: Work, releases: Path, now_micros: int, lease: Lease) -> ReleaseRecord:
     from recency_export.publish import publish, stage_files
     from recency_export.stages import check_release
 
@@ -211,6 +239,7 @@ def _publish(work: Work, releases: Path, now_micros: int) -> ReleaseRecord:
         manifest,
         now_micros,
         lambda folder: check_release(work.config, work.config.workspace, folder),
+        lease,
     )
 
 

@@ -144,6 +144,13 @@ def _logits(
 
 
 def ranked_metrics(found: Shortlists, logits: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> RankMetrics:
+    """Metrics of the full ranking."""
+    return rank_metrics(full_ranks(found, logits, rows))
+
+
+def full_ranks(
+    found: Shortlists, logits: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
     """Full ranking: retrieval's first `head`, reordered by the logits; a target that is not among them keeps its place.
 
     Ties count against the target.
@@ -151,5 +158,7 @@ def ranked_metrics(found: Shortlists, logits: npt.NDArray[np.float32], rows: npt
     head = found.head
     others = logits[rows, :head]
     ahead = (others >= logits[rows, -1:]) & found.usable[rows, :head]
-    ranks = np.where(found.target_rank[rows] <= head, 1 + ahead.sum(1), found.target_rank[rows])
-    return rank_metrics(ranks.astype(np.int64))
+    ranks: npt.NDArray[np.int64] = np.where(
+        found.target_rank[rows] <= head, 1 + ahead.sum(1), found.target_rank[rows]
+    ).astype(np.int64)
+    return ranks

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from recency_export.gate import GateSettings
+from recency_export.gate_settings import GateSettings
 from recency_export.language_settings import LanguageModelSettings
 from recency_export.tracking import TrackingSettings
 from recency_export.watch_policy import WatchSettings
@@ -85,6 +86,77 @@ class RankerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CleanSettings:
+    """Which logged events teach nothing, or too much. The defaults are far from what a person does."""
+
+    # The same user, item and type again within so many seconds is one event.
+    duplicate_seconds: float = 1.0
+    # Later than now by more than this, or before this year: a clock that was wrong.
+    future_seconds: float = 3_600.0
+    earliest_year: int = 1990
+    # A user with more events than this within an hour is a machine: all of theirs are left out.
+    bot_events_per_hour: int = 2_000
+    # More events of one user on one item within a day than this are a burst: the first so many count.
+    item_events_per_day: int = 20
+    # The newest so many events of a user count: nobody speaks for everybody.
+    user_events: int = 2_000
+    # An hour without an event ends a session.
+    session_gap_seconds: float = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class TuneSettings:
+    """How a release is fine-tuned from its parent (docs/decisions/0084)."""
+
+    epochs: int = 4
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    clip_norm: float = 5.0
+    windows_per_batch: int = 32
+    # Share of the steps in which the rate rises; after it, it falls as a cosine.
+    warmup: float = 0.1
+    # Older events replayed for each new one, and at least so many, against forgetting.
+    replay: float = 4.0
+    least_replay: int = 2_000
+    # Training ends after so many epochs without a better validation; with fewer cases than `least_cases` it never does.
+    patience: int = 2
+    least_cases: int = 200
+    # Passes over what was held out for validation, at the end, so that the release has learned the newest events too.
+    last_epochs: int = 2
+    # Of each user's new events so many, and at most one in so many, are held out, and so many in all.
+    holdout_per_user: int = 20
+    holdout_one_in: int = 3
+    holdout_cases: int = 1_000
+    # Old cases on which forgetting is measured.
+    old_cases: int = 600
+    # More new events than this share of the older ones: the whole training of a first release, from the parent's weights.
+    whole_training_share: float = 1.0
+    # Logged slates: the loss of what was taken among what was shown, weighted by the chance that the place was looked at.
+    slate_weight: float = 0.2
+    largest_position_weight: float = 10.0
+    # Adversarial perturbation of the item vectors, as a share of their length: none, one step (fgm) or several (pgd).
+    adversarial: Literal["none", "fgm", "pgd"] = "none"
+    adversarial_size: float = 0.05
+    adversarial_steps: int = 3
+    adversarial_weight: float = 0.3
+    # The ranker is fitted anew when the log has grown by this factor since it was; else the parent's is kept.
+    refit_ranker_growth: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How one run behaves towards everybody else."""
+
+    lease_seconds: float = 30.0
+    # `--depth auto` makes a full release from so many new events on, and an item release below.
+    full_after_events: int = 1_000
+    # How long a candidate may take to be ready on each Triton that has an agent.
+    ready_seconds: float = 120.0
+    # How long to wait for a gateway to serve the new release, for the report alone; 0 does not wait.
+    served_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class BootstrapConfig:
     """Everything that decides what release 1 becomes, and where the stages work.
 
@@ -102,6 +174,9 @@ class BootstrapConfig:
     train: TrainSettings = field(default_factory=TrainSettings)
     holdout: HoldoutSettings = field(default_factory=HoldoutSettings)
     ranker: RankerSettings = field(default_factory=RankerSettings)
+    clean: CleanSettings = field(default_factory=CleanSettings)
+    tune: TuneSettings = field(default_factory=TuneSettings)
+    run: RunSettings = field(default_factory=RunSettings)
     gate: GateSettings = field(default_factory=GateSettings)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
     language_model: LanguageModelSettings = field(default_factory=LanguageModelSettings)

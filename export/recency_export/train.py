@@ -66,8 +66,14 @@ class _MaskedCrossEntropy(torch.autograd.Function):
         return grad_h * grads[0], grad_w * grads[0], None, None, None, None
 
 
-def _loss(model: Retrieval, batch: TrainingBatch, settings: TrainSettings, rng: np.random.Generator) -> Tensor | None:
-    """The training loss of a batch, or None where it predicts nothing."""
+def training_loss(
+    model: Retrieval,
+    batch: TrainingBatch,
+    settings: TrainSettings,
+    rng: np.random.Generator,
+    shift_NW: Tensor | None = None,
+) -> Tensor | None:
+    """The training loss of a batch, or None where it predicts nothing; with `shift_NW` of item vectors moved by it."""
     items = len(model.items.residual)
     ids_BL = torch.from_numpy(np.maximum(batch.history.ids, 0).astype(np.int64))
     weight_BP = torch.from_numpy(np.concatenate([batch.first_weight[:, None], batch.weight], axis=1))
@@ -78,10 +84,10 @@ def _loss(model: Retrieval, batch: TrainingBatch, settings: TrainSettings, rng: 
     sampled = items > settings.full_softmax_items
     if sampled:
         rows, places = torch.unique(torch.cat([ids_BL.flatten(), target_BP.flatten()[used]]), return_inverse=True)
-        w = model.items(rows)
+        w = model.items(rows) if shift_NW is None else model.items(rows) + shift_NW[rows]
         history = w[places[: ids_BL.numel()]].view(*ids_BL.shape, -1)
     else:
-        w = model.items()
+        w = model.items() if shift_NW is None else model.items() + shift_NW
         history = torch.nn.functional.embedding(ids_BL, w)
     h_BLW = model.users(
         history,
@@ -171,10 +177,12 @@ def fine_tune(
     seed: int,
     checkpoint: Path,
     advance: Advance,
+    start: Retrieval | None = None,
 ) -> tuple[Retrieval, Curve]:
-    """Trains, and answers the state that validated best (the untrained one included) with the curve."""
+    """Trains (`start`, or a new model), and answers the state that validated best (the untrained one included) with the
+    curve."""
     torch.manual_seed(seed)
-    model = Retrieval(text_vectors, model_settings)
+    model = start or Retrieval(text_vectors, model_settings)
     curve = Curve()
     cases = _check_cases(data, settings, seed)
     targets = int(sum((data.positive[a:b] > 0).sum() for a, b in zip(data.offsets[:-1], data.train_end, strict=True)))
@@ -236,7 +244,7 @@ def _epoch(
         rate = _rate(settings, (epoch + (number + 0.5) / len(batches)) / settings.epochs)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate
-        loss = _loss(model, batch, settings, rng)
+        loss = training_loss(model, batch, settings, rng)
         if loss is None:
             continue
         optimizer.zero_grad(set_to_none=True)

@@ -73,8 +73,7 @@ def _build(workspace: Path, stage: str, inputs: str, build: Callable[[Path], Non
         inputs=inputs,
         outputs={name: file_entry(partial / name).sha256 for name in files_under(partial)},
         seconds=round(time.monotonic() - begun, 3),
-        # Linux counts in KiB: the highest this process has reached so far.
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_bytes=peak_bytes(),
     )
     (partial / RECEIPT).write_text(json.dumps(asdict(receipt), indent=1, sort_keys=True), encoding="utf-8")
     sync_tree(partial)
@@ -97,6 +96,12 @@ def disk_full_named(partial: Path) -> Iterator[None]:
             f"{partial.parent}: the disk is full ({error.strerror}); what serves now goes on serving; "
             "free space, then run it again"
         ) from error
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held so far."""
+    # Linux counts in KiB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def read_receipt(folder: Path) -> Receipt | None:

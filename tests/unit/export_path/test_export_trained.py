@@ -47,5 +47,5 @@ def test_weights_that_went_bad_are_named(bootstrapped: Bootstrapped, tmp_path: P
     folder = tmp_path / "1"
     shutil.copytree(bootstrapped.folder, folder)
     (folder / "training" / "weights.npz").write_bytes(b"half")
-    with pytest.raises(ManifestError, match="training/weights.npz"):
+    with pytest.raises(ManifestError, match=r"training/weights\.npz"):
         read_trained(folder)
