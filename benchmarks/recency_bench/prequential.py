@@ -12,7 +12,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from recency_bench.base import Base, make_base
 from recency_bench.intervals import Figure, Gains, difference, figure
 from recency_bench.references import popularity_gains
 from recency_bench.stretch import Cases, Stretch, cases_of
+from recency_bench.teaching import Made
 from recency_export.progress import Progress
-from recency_export.settings import BootstrapConfig
 
 POPULARITY = "popularity, 7 days"
 GROUPS = ("all", "new users", "items never seen in training")
@@ -55,6 +55,8 @@ class ArmRow:
     figures: Mapping[str, Figure]
     more: Mapping[str, Figure]
     degraded: int
+    # The releases that were made, seed by seed.
+    made: list[tuple[Made, ...]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,6 @@ async def prequential(
     work: Path,
     plan: Plan,
     *,
-    export: BootstrapConfig,
     stack: Stack,
     report: Progress,
     arms: Sequence[Arm] = PREQUENTIAL,
@@ -88,17 +89,22 @@ async def prequential(
     trained: list[float] = []
     for seed in range(plan.seeds):
         folder = work / f"seed-{seed}"
-        mine = dataclasses.replace(export, seed=seed)
+        mine = dataclasses.replace(stack.export, seed=seed)
         base = await asyncio.to_thread(make_base, stretch, folder / "base", mine, report)
+        its_stack = dataclasses.replace(stack, export=mine)
         trained.append(base.seconds_to_train)
-        outcomes = await _side_by_side(stretch, cases, base, folder, plan, stack, arms, report)
+        outcomes = await _side_by_side(stretch, cases, base, folder, plan, its_stack, arms, report)
         for arm, outcome in zip(arms, outcomes, strict=True):
             replayed[arm.name].append(outcome)
     gains = {name: [one.gains for one in outcomes] for name, outcomes in replayed.items()}
     degraded = {name: sum(one.degraded for one in outcomes) for name, outcomes in replayed.items()}
     gains[POPULARITY] = [popularity_gains(stretch, cases)] * plan.seeds
+    rows = [
+        dataclasses.replace(row, made=[one.made for one in replayed.get(row.arm, ()) if one.made])
+        for row in rows_of(gains, degraded, cases)
+    ]
     return PrequentialResult(
-        rows=rows_of(gains, degraded, cases),
+        rows=rows,
         plan=plan,
         cases=len(cases),
         users=len(np.unique(cases.user)),

@@ -7,6 +7,7 @@ written before the next one is asked for, also within one second: the order of t
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ TOP = 10
 MICROS = 1_000_000
 _TIMEOUT_SECONDS = 30.0
 NEVER = math.inf
+_LOOK_SECONDS = 0.005
+_LOOKS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ class Feed:
         self._items_due = due_micros(born, delays.catalogue)
         self.events = 0
         self._items = 0
+
+    @property
+    def newest_micros(self) -> int:
+        """The time of the newest event that was written."""
+        return int(self._times[self.events - 1]) if self.events else 0
 
     async def until(self, place: int, clock: ReplayClock) -> None:
         """Writes what is due when the stream's event at `place` is about to happen."""
@@ -94,6 +102,8 @@ class Asker:
         self._catalog: Any = CatalogServiceStub(channel)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.degraded = 0
+        # Answers have to reflect the item learner up to here: a gateway looks at what was learned now and then.
+        self.needs_learned_micros = 0
 
     async def recommend(self, user_id: str) -> recommendation_pb2.RecommendResponse:
         """One slate."""
@@ -105,12 +115,21 @@ class Asker:
 
     async def gain(self, user_id: str, item_id: str) -> float:
         """NDCG@10 of one item in the slate asked for now."""
-        slate = await self.recommend(user_id)
+        slate = await self._fresh_enough(user_id)
         self.degraded += slate.degraded
         for place, recommendation in enumerate(slate.recommendations):
             if recommendation.item_id == item_id:
                 return 1.0 / math.log2(place + 2)
         return 0.0
+
+    async def _fresh_enough(self, user_id: str) -> recommendation_pb2.RecommendResponse:
+        slate = await self.recommend(user_id)
+        for _ in range(_LOOKS):
+            if slate.freshness.learned_through_time.ToMicroseconds() >= self.needs_learned_micros:
+                return slate
+            await asyncio.sleep(_LOOK_SECONDS)
+            slate = await self.recommend(user_id)
+        raise TimeoutError(f"the gateway did not follow the item learner in {_LOOKS * _LOOK_SECONDS:.0f} s")
 
     async def upsert(self, item: Any) -> None:
         """Adds an item."""

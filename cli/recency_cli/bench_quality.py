@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import tempfile
 from collections.abc import Coroutine, Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from recency_cli.config import Settings
     from recency_store.protocol import Store
 
+_LEARNED_SECONDS = 0.005
 _T = TypeVar("_T")
 
 
@@ -118,7 +120,7 @@ def _prequential(
         raise NotReady("there is nothing to replay; import events, or use --movielens")
     plan = Plan(seeds=seeds, every=every, at_once=at_once)
     with _folder(work) as folder, bars(shown=not json) as progress:
-        result = _run(run(stretch, folder, plan, export=settings.export(), stack=_stack(settings), report=progress))
+        result = _run(run(stretch, folder, plan, stack=_stack(settings), report=progress))
     if json:
         print_json(result.to_dict())
     else:
@@ -128,7 +130,11 @@ def _prequential(
 def _stack(settings: Settings) -> Stack:
     from recency_bench.arms import Stack
 
-    return Stack(settings.triton(), settings.gateway())
+    gateway = settings.gateway()
+    # A replay is faster than life: what was learned is looked at as often, by the time that is replayed.
+    recommend = dataclasses.replace(gateway.recommend, learned_seconds=_LEARNED_SECONDS)
+    gateway = dataclasses.replace(gateway, recommend=recommend)
+    return Stack(settings.triton(), gateway, settings.learner(), settings.export())
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
