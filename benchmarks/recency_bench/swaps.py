@@ -101,6 +101,8 @@ async def swaps(
     """Runs `count` swaps against the stack behind `target`, whose store this is and whose releases lie in `releases`.
     `seconds` is how long the load is measured before; without `rate` it is LOAD_SHARE of the capacity measured first."""
     parts = stack_processes(port_of(target), port_of(triton_target))
+    # Stubs come and go with the versions.
+    lasting = {name: parts[name] for name in ("gateway", "triton")}
     advance("capacity", 0)
     capacity = rate / LOAD_SHARE if rate else await asyncio.to_thread(_capacity, target, user_ids, seconds)
     rate = rate or LOAD_SHARE * capacity
@@ -115,14 +117,14 @@ async def swaps(
                 tasks.create_task(probe.run(stop))
                 try:
                     await _until(lambda: probe.base, "probes know the first release")
-                    cpu, begun = cpu_seconds(parts), time.monotonic()
+                    cpu, begun = cpu_seconds(lasting), time.monotonic()
                     settled, resident = max(1, min(_SETTLED_SWAPS, count // 2)), dict[str, int]()
                     for number in range(1, count + 1):
                         await run.swap(canary=number % 10 == 5, back=number % 10 == 0)
                         advance("swaps", number)
                         if number == settled:
                             resident = resident_bytes(_now(parts))
-                    lasted, used = time.monotonic() - begun, cpu_seconds(parts)
+                    lasted, used = time.monotonic() - begun, cpu_seconds(lasting)
                     last = resident_bytes(_now(parts))
                 finally:
                     stop.set()
@@ -148,7 +150,7 @@ async def swaps(
         resident_settled=resident,
         resident_last=last,
         resident_ratio=sum(last.values()) / sum(resident.values()),
-        cpu_share={name: (used[name] - cpu[name]) / lasted for name in ("gateway", "triton") if name in used},
+        cpu_share={name: (used[name] - cpu[name]) / lasted for name in lasting},
         trouble=[*probe.failed, *probe.mixed][:10],
     )
 

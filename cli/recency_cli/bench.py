@@ -24,9 +24,25 @@ def freshness(
     context: typer.Context,
     rounds: Annotated[int, typer.Option(min=1, max=100_000, help="How often each figure is taken.")] = 100,
     address: Address = None,
+    swaps: Annotated[
+        int,
+        typer.Option(min=0, max=10_000, help="Instead: so many releases that take over under load, in a copied stack."),
+    ] = 0,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="With --swaps: requests a second (default: 40 % of the capacity).")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=600, help="With --swaps: how long the load is measured before.")
+    ] = 10.0,
     json: Json = False,
 ) -> None:
-    """How long until a click, a new item, a hide and a delete show in answers of the running stack."""
+    """How long until a click, a new item, a hide and a delete show in answers of the running stack; or, with --swaps, what
+    callers notice of new releases."""
+    if swaps:
+        from recency_cli.bench_swaps import run_swaps
+
+        run_swaps(settings_of(context), swaps, rate, seconds, json)
+        return
     from recency_bench.freshness import freshness as run
     from recency_cli.bench_tables import freshness_tables
     from recency_cli.screen import bars, console, print_json

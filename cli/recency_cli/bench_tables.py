@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from recency_bench.load import LoadResult
     from recency_bench.prequential import PrequentialResult
     from recency_bench.quality import QualityResult
+    from recency_bench.swaps import SwapResult
 
 
 def freshness_tables(result: FreshnessResult) -> list[Table]:
@@ -100,3 +101,33 @@ def prequential_tables(result: PrequentialResult) -> list[Table]:
 
 def _interval(figure: Figure, sign: str = "") -> str:
     return f"{figure.mean:{sign}.4f} [{figure.low:{sign}.4f} {figure.high:{sign}.4f}]"
+
+
+def swap_tables(result: SwapResult) -> list[Table]:
+    """What callers noticed, how long each step took, and what it left behind."""
+    facts = [
+        ("load, answers/s (share of the capacity)", f"{result.rate:.0f} ({result.rate / result.capacity:.2f})"),
+        ("answers while releases changed, and probes", f"{result.during.answers:,} + {result.probes:,}"),
+        ("failed or degraded", result.failed),
+        ("mixed", result.mixed),
+        ("p50 ms before, during", f"{result.before.latencies.p50_ms:.1f}, {result.during.latencies.p50_ms:.1f}"),
+        ("p99 ms before, during", f"{result.before.latencies.p99_ms:.1f}, {result.during.latencies.p99_ms:.1f}"),
+        ("p99 during ÷ before", f"{result.p99_ratio:.2f}"),
+        ("seconds a swap, everything", f"{result.seconds_per_swap:.2f}"),
+        (f"resident memory after the last ÷ after swap {result.settled}", f"{result.resident_ratio:.3f}"),
+    ]
+    title = f"{result.swaps} swaps, {result.rollbacks} rollbacks, {result.canaries} canaries"
+    steps = [
+        (step, f"{seconds:.2f}", f"{result.p99_by_step_ms.get(step, 0):.1f}")
+        for step, seconds in result.seconds_by_step.items()
+    ]
+    memory = [
+        (name, f"{result.resident_settled[name] / 2**20:.0f}", f"{result.resident_last[name] / 2**20:.0f}")
+        for name in result.resident_last
+    ]
+    return [
+        table(title, ("", ""), facts),
+        table("", ("step", "median s", "p99 ms while it runs"), steps, right=("median s", "p99 ms while it runs")),
+        table("", ("resident MiB", f"swap {result.settled}", "last"), memory, right=(f"swap {result.settled}", "last")),
+        *(table("first trouble", ("",), [(line,)]) for line in result.trouble[:3]),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from recency_store.records import Lease, ReleaseRecord, ReleaseState
+from recency_store.records import Lease, ReleaseRecord, ReleaseState, last_good
 
 SERVING = "serving"
 READY = "ready"
@@ -33,12 +33,12 @@ def wanted_releases(records: Sequence[ReleaseRecord], leased: frozenset[int]) ->
     """What is active, canary or shadow; what a gateway still uses; the last good one, so that a rollback needs no load;
     and the newest candidates, so that they can be judged."""
     newest_first = sorted(records, key=lambda record: record.release, reverse=True)
-    retired = [record for record in newest_first if record.state is ReleaseState.RETIRED]
+    good = last_good(records)
     candidates = [record for record in newest_first if record.state is ReleaseState.CANDIDATE]
     order = [
         *(record for state in _FIRST for record in newest_first if record.state is state),
         *(record for record in newest_first if record.release in leased),
-        *retired[:1],
+        *([good] if good else []),
         *candidates[:MAX_CANDIDATES],
     ]
     return list({record.release: record for record in order}.values())

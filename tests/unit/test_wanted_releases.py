@@ -4,8 +4,8 @@ from recency_inference.wanted import leased_releases, ready_lease, serving_lease
 from recency_store.records import Lease, ReleaseRecord, ReleaseState
 
 
-def record(release: int, state: ReleaseState) -> ReleaseRecord:
-    return ReleaseRecord(release, state, "", "", 0, 0)
+def record(release: int, state: ReleaseState, activation: int = 0) -> ReleaseRecord:
+    return ReleaseRecord(release, state, "", "", 0, 0, activation=activation)
 
 
 def test_what_serves_comes_first_and_each_release_once() -> None:
@@ -16,13 +16,13 @@ def test_what_serves_comes_first_and_each_release_once() -> None:
         record(6, ReleaseState.CANARY),
         record(5, ReleaseState.ACTIVE),
         record(4, ReleaseState.RETIRED),
-        record(3, ReleaseState.RETIRED),
+        record(3, ReleaseState.RETIRED, activation=7),
         record(2, ReleaseState.REJECTED),
         record(1, ReleaseState.RETIRED),
     ]
     wanted = [r.release for r in wanted_releases(records, frozenset({5, 2, 1}))]
-    # Active, canary, what gateways hold, the last good one for a rollback, the two newest candidates.
-    assert wanted == [5, 6, 2, 1, 4, 9, 8]
+    # Active, canary, what gateways hold, the last good one for a rollback (which one left as bad is not), the two newest candidates.
+    assert wanted == [5, 6, 2, 1, 3, 9, 8]
 
 
 def test_nothing_published_means_nothing_wanted() -> None:
