@@ -25,7 +25,7 @@ from recency_server.follow import Follower
 from recency_server.learned import Learned
 from recency_server.query import Clock
 from recency_server.release import Release
-from recency_server.release_files import DEFAULT_CACHE, read_release
+from recency_server.release_files import DEFAULT_CACHE, check_release, read_release
 from recency_server.replay import replay_golden
 from recency_store.errors import ManifestError
 from recency_store.manifest import Manifest
@@ -113,10 +113,16 @@ class Adopter:
         try:
             with _timed(steps, "ready"):
                 # By the record, before the folder is read: this is asked again and again while Triton loads.
-                await self._check_ready(recorded_versions(record))
+                unready = await unready_models(self._inference, recorded_versions(record))
+                if unready:
+                    # It may be for the same reason that we would refuse it.
+                    await self._in_thread(check_release, record, self._cache)
+                    raise Unavailable(unready)
             with _timed(steps, "read"):
                 content, cases = await self._in_thread(read_release, record, self._cache)
-                await self._check_ready(content.manifest.model_versions)
+                unready = await unready_models(self._inference, content.manifest.model_versions)
+                if unready:
+                    raise Unavailable(unready)
                 release = await self._in_thread(Release, content)
             with _timed(steps, "golden"):
                 try:
@@ -150,11 +156,6 @@ class Adopter:
             now, entries = self._clock(), self._follower.catalog.entries
             for item in items:
                 self._making.take_in(item, entries.get(item.item_id), now)
-
-    async def _check_ready(self, versions: Mapping[str, int]) -> None:
-        unready = await unready_models(self._inference, versions)
-        if unready:
-            raise Unavailable(unready)
 
     async def _add_fresh(self, release: Release) -> None:
         """Gives rows to the items that came after the release's snapshot."""

@@ -4,6 +4,8 @@ models, checks every checksum; the golden cases show that what was read here agr
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from recency_inference.errors import ArtifactsUnavailable
 from recency_server.errors import Unavailable
 from recency_server.release import ReleaseContent
 from recency_store.errors import ManifestError
-from recency_store.manifest import read_manifest
+from recency_store.manifest import Manifest, read_manifest
 from recency_store.records import ReleaseRecord
 
 # Where releases from elsewhere are put unless configured: in the default data folder.
@@ -27,15 +29,27 @@ _READ = ("golden.json", "item_ids.json", "items.bin", "projection.npy", "tokeniz
 def read_release(record: ReleaseRecord, cache: ReleaseCache | None = None) -> tuple[ReleaseContent, list[GoldenCase]]:
     """What the folder holds, fetched first where it is elsewhere; ManifestError names what is missing or does not fit,
     Unavailable what cannot be had now."""
-    try:
+    with _folder(record, cache) as folder:
         # What is mapped stays readable when the cache lets the folder go.
+        return _read(record, folder)
+
+
+def check_release(record: ReleaseRecord, cache: ReleaseCache | None = None) -> None:
+    """The same without reading what is large: says early what would be refused."""
+    with _folder(record, cache) as folder:
+        _checked_manifest(record, folder)
+
+
+@contextmanager
+def _folder(record: ReleaseRecord, cache: ReleaseCache | None) -> Iterator[Path]:
+    try:
         with (cache or ReleaseCache(DEFAULT_CACHE)).hold(record.url) as folder:
-            return _read(record, folder)
+            yield folder
     except ArtifactsUnavailable as error:
         raise Unavailable(str(error)) from error
 
 
-def _read(record: ReleaseRecord, folder: Path) -> tuple[ReleaseContent, list[GoldenCase]]:
+def _checked_manifest(record: ReleaseRecord, folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     if manifest.release != record.release:
         raise ManifestError(f"{folder}: holds release {manifest.release}, the store says {record.release}")
@@ -43,6 +57,17 @@ def _read(record: ReleaseRecord, folder: Path) -> tuple[ReleaseContent, list[Gol
         path, entry = folder / name, manifest.files.get(name)
         if entry is None or not path.is_file() or path.stat().st_size != entry.bytes:
             raise ManifestError(f"{path}: missing or of another size than the manifest says; publish the release again")
+    vectors = manifest.files["items.bin"].bytes
+    if vectors != 4 * manifest.item_count * manifest.dim:
+        raise ManifestError(
+            f"{folder / 'items.bin'}: {vectors} bytes are not {manifest.item_count} vectors of dimension {manifest.dim}; "
+            "publish the release again"
+        )
+    return manifest
+
+
+def _read(record: ReleaseRecord, folder: Path) -> tuple[ReleaseContent, list[GoldenCase]]:
+    manifest = _checked_manifest(record, folder)
     item_ids: list[str] = json.loads((folder / "item_ids.json").read_text(encoding="utf-8"))
     projection = np.load(folder / "projection.npy", allow_pickle=False)
     if len(item_ids) != manifest.item_count or projection.shape != (manifest.text_dim, manifest.dim):
