@@ -216,12 +216,12 @@ class Releases:
             record = self._wanted.get(role)
             if record is not None:
                 await self._try(record, leads=role is Role.ACTIVE)
-        if self.live is None and Role.ACTIVE in self._wanted:
+        if self.live is None and not self._away:
             await self._stand_in_for_active()
 
     async def _stand_in_for_active(self) -> None:
-        """With nothing to answer with (this gateway has just started) and an active release that cannot be had, the one
-        that served before it answers meanwhile."""
+        """With nothing to answer with (this gateway has just started) and no active release, or one that cannot be had, the
+        one that served before answers meanwhile."""
         try:
             record = last_good(await self._in_thread(self._store.list_releases))
         except StoreError:

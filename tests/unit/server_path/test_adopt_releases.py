@@ -210,11 +210,10 @@ async def test_a_refusal_is_on_record_by_gateway_until_it_is_over(
         [refused] = store.list_leases("refused/", NOW)
         assert refused.name == "refused/2/gateway-1"
         assert "golden case 0" in refused.holder
-        assert parts.releases.refusals.reasons[2] == refused.holder
+        assert parts.releases.refusals.reasons == {2: refused.holder}
         assert parts.releases.reason == ""
         inference.lie = 0.0
-        await until(lambda: parts.releases.canary is not None)
-        assert store.list_leases("refused/", NOW) == []
+        await until(lambda: parts.releases.canary is not None and not store.list_leases("refused/", NOW))
         inference.lie = 0.01
         place(store, tmp_path, 3, ReleaseState.SHADOW)
         await until(lambda: 3 in parts.releases.refusals.reasons)
@@ -236,6 +235,19 @@ async def test_a_gateway_that_starts_with_a_broken_active_release_answers_with_t
         (tmp_path / "2" / "items.bin").write_bytes(whole)
         await until(lambda: parts.releases.reason == "")
         assert (await recommend(Query(), soon(), parts)).freshness.release == 2
+
+
+async def test_a_gateway_that_starts_after_the_active_release_was_rejected_answers_with_the_one_before(
+    opened: Open, store: MemoryStore, tmp_path: Path
+) -> None:
+    place(store, tmp_path, 1, ReleaseState.ACTIVE)
+    place(store, tmp_path, 2, ReleaseState.ACTIVE)
+    store.set_release_state(2, ReleaseState.REJECTED, "its files are broken")
+    async with opened() as parts:
+        assert (await recommend(Query(), soon(), parts)).freshness.release == 1
+        assert parts.releases.reason == "no release is active"
+        store.roll_back(0, "made so")
+        await until(lambda: parts.releases.reason == "")
 
 
 async def test_a_swap_to_another_language_model_keeps_newer_items_in_answers(
