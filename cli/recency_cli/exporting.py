@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recency_cli import accelerating, learning, watching
+from recency_cli import accelerating, learning, running, watching
 from recency_cli.context import Json, now_micros, opened_store, settings_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recency_store.records import ReleaseRecord
 
 app = typer.Typer(no_args_is_help=True, help="Train and publish releases.")
+running.add_to(app)
 watching.add_to(app)
 learning.add_to(app)
 accelerating.add_to(app)
@@ -67,7 +68,7 @@ def bootstrap_with_bars(
     from recency_export.pipeline import bootstrap as run
 
     config = settings.export()
-    _quieten()
+    quieten()
     with opened_store(settings) as store, bars(shown=shown) as progress:
         if movielens:
             now = now_micros()
@@ -80,7 +81,7 @@ def bootstrap_with_bars(
         return run(store, settings.releases, config, progress, now_micros)
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """The ONNX exporter and the model loader tell developers what they do; between progress bars that is noise."""
     from recency_cli.config import debugging
 

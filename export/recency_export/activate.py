@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from recency_export.errors import CouldNotJudge
 from recency_export.evidence import Evidence
 from recency_export.gate import GateSettings, Verdict, judge
-from recency_export.plan import Plan
 from recency_export.settings import RunSettings
 from recency_inference.wanted import SERVING, ready_lease
 from recency_store.protocol import Store
@@ -57,22 +56,22 @@ def ready_targets(
         time.sleep(_POLL_SECONDS)
 
 
-def decide(store: Store, plan: Plan, evidence: Evidence, settings: GateSettings, lease: Lease) -> Judged:
-    """Judges, and makes the one write that this comes down to: ACTIVE, or REJECTED with the reasons."""
-    record = store.get_release(plan.release)
+def decide(store: Store, evidence: Evidence, parent: int, settings: GateSettings, lease: Lease) -> Judged:
+    """Judges a candidate made from `parent`, and makes the one write that this comes down to: ACTIVE, or REJECTED with the
+    reasons."""
+    release = evidence.release
+    record = store.get_release(release)
     if record.state is not ReleaseState.CANDIDATE:
         return Judged(record, None)
     verdict = judge(evidence, settings)
     reasons = list(verdict.reasons)
     active = store.active_release()
     serving = active.release if active is not None else 0
-    if serving != plan.parent:
-        reasons.append(
-            f"parent: it was made from release {plan.parent}, and release {serving} serves now; run it again"
-        )
+    if serving != parent:
+        reasons.append(f"parent: it was made from release {parent}, and release {serving} serves now; run it again")
     state = ReleaseState.REJECTED if reasons else ReleaseState.ACTIVE
-    store.set_release_state(plan.release, state, "; ".join(reasons), lease=lease)
-    return Judged(store.get_release(plan.release), verdict)
+    store.set_release_state(release, state, "; ".join(reasons), lease=lease)
+    return Judged(store.get_release(release), verdict)
 
 
 def wait_served(store: Store, release: int, seconds: float, clock: Clock) -> float | None:

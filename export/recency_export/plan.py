@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recency_export.errors import NoParent
+from recency_export.lineage import trained_record
 from recency_export.settings import BootstrapConfig
-from recency_export.trained import trained_record
 from recency_export.workspace import digest_of, once, read_receipt
 from recency_store.errors import UnknownRelease
 from recency_store.manifest import Manifest
@@ -63,6 +63,13 @@ def plan_run(store: Store, workspace: Path, config: BootstrapConfig, version: in
     plan = Plan(key, store.next_release(key), parent.release, weights.release, after, through, now_micros, settings)
     once(workspace, STAGE, digest_of(plan), lambda folder: _write(folder, plan))
     return plan
+
+
+def new_events(store: Store) -> int:
+    """How many changes have come since the serving release's weights were trained."""
+    weights = trained_record(store, active_parent(store))
+    manifest = Manifest.from_json(weights.manifest_json, f"release {weights.release}")
+    return store.last_sequence() - manifest.trained_through_sequence
 
 
 def _deciding(config: BootstrapConfig) -> list[object]:

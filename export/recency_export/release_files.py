@@ -7,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recency_export.lineage import release_folder
 from recency_export.publish import stage_files
-from recency_export.trained import release_folder
 from recency_export.workspace import files_under
 from recency_features.spec import RECOMMENDER, SCORER, TEXT_ENCODER, TREND_HALF_LIVES_SECONDS, USER_FEATURE_DIM
 from recency_store.manifest import Calibration, Manifest
 
 if TYPE_CHECKING:
-    from recency_export.run import RunWork
+    from recency_export.run_work import RunWork
 
 _NOT_PUBLISHED = ("facts.json", "calibration.json", "cases.npz")
 

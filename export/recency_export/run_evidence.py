@@ -9,11 +9,11 @@ import numpy as np
 
 from recency_export.compare import Answers, read_answers
 from recency_export.evidence import Evidence, Exposure, Gains, Observations
-from recency_export.trained import release_folder
+from recency_export.lineage import release_folder
 from recency_store.manifest import Calibration, read_manifest
 
 if TYPE_CHECKING:
-    from recency_export.run import RunWork
+    from recency_export.run_work import RunWork
 
 
 def evidence_of(work: RunWork, folder: Path, targets: tuple[str, ...]) -> Evidence:

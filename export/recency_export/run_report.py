@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from recency_export.tracking import Run, TrackingSettings, open_run
 
 if TYPE_CHECKING:
-    from recency_export.run import RunWork
+    from recency_export.run_work import RunWork
 
 
 @contextmanager

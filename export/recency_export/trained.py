@@ -20,8 +20,6 @@ from recency_export.serving import Serving
 from recency_export.settings import ModelSettings, RankerSettings
 from recency_store.errors import ManifestError
 from recency_store.manifest import Manifest, file_entry, read_manifest
-from recency_store.protocol import Store
-from recency_store.records import ReleaseRecord
 
 WEIGHTS, FITTED = "training/weights.npz", "training/ranker.npz"
 _RESIDUAL = "items.residual"
@@ -63,17 +61,6 @@ def read_trained(folder: Path) -> Trained:
         fitted=_arrays(folder / FITTED),
         content=np.load(folder / "projection.npy")[:, manifest.learned_dim :].astype(np.float32),
     )
-
-
-def trained_record(store: Store, record: ReleaseRecord) -> ReleaseRecord:
-    """The full release that holds the weights which `record` serves: itself, or for an item release its space's."""
-    manifest = Manifest.from_json(record.manifest_json, f"release {record.release}")
-    return record if manifest.item_space == record.release else store.get_release(manifest.item_space)
-
-
-def release_folder(record: ReleaseRecord) -> Path:
-    """Where a release lies on this machine."""
-    return Path(record.url.removeprefix("file://"))
 
 
 def retrieval_of(trained: Trained, item_ids: Sequence[str], text_vectors: Floats) -> Retrieval:

@@ -1,0 +1,27 @@
+"""Which release another one comes from, and where it lies. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recency_inference.artifacts import local_folder
+from recency_store.errors import ManifestError
+from recency_store.manifest import Manifest
+from recency_store.protocol import Store
+from recency_store.records import ReleaseRecord
+
+
+def trained_record(store: Store, record: ReleaseRecord) -> ReleaseRecord:
+    """The full release that holds the weights which `record` serves: itself, or for an item release its space's."""
+    manifest = Manifest.from_json(record.manifest_json, f"release {record.release}")
+    return record if manifest.item_space == record.release else store.get_release(manifest.item_space)
+
+
+def release_folder(record: ReleaseRecord) -> Path:
+    """Where a release lies on this machine; ManifestError where it does not."""
+    folder = local_folder(record.url)
+    if folder is None or not folder.is_dir():
+        raise ManifestError(
+            f"{record.url}: release {record.release} is not on this machine; run where releases are made"
+        )
+    return folder
