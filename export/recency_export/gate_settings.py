@@ -19,7 +19,7 @@ class Sampling:
 class LatencySettings:
     """How much slower than its parent a candidate may be: a ratio in one run, because machines differ and are shared."""
 
-    # 99th percentile of the candidate over the parent's.
+    # Of the median and of the 99th percentile, the candidate's over the parent's: the worse of the two.
     largest_ratio: float = 2.0
     # Calls of each in a round, and requests in each call.
     calls: int = 100
