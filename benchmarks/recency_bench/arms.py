@@ -32,13 +32,13 @@ _DONE = "gains.npz"
 class Arm:
     """name       as tables have it
     learner    whether the item learner runs
-    releases   which kind of release is made after each window
+    releases   which kind of release is made after each window, None for none
     delays     how late the channels are
     """
 
     name: str
     learner: bool = False
-    releases: Depth = "none"
+    releases: Depth | None = None
     delays: Delays = field(default_factory=Delays)
 
     @property
@@ -99,7 +99,7 @@ async def replay_arm(
             asker = Asker(channel, clock)
             feed = Feed(stretch, store, asker.upsert, arm.delays)
             export = dataclasses.replace(stack.export, workspace=folder / "export")
-            exporter = Exporter(store, folder, arm.releases, export) if arm.releases != "none" else None
+            exporter = Exporter(store, folder, arm.releases, export) if arm.releases else None
             with ExitStack() as closing_learner:
                 learner = ItemLearner(store, served.triton, folder, stack.learner) if arm.learner else None
                 if learner is not None:

@@ -24,7 +24,7 @@ from recency_store.errors import StoreError
 from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord, ReleaseState
 
-Depth = Literal["none", "item", "full"]
+Depth = Literal["item", "full"]
 
 # Events that the learner takes at once: while nobody waits, a live one takes each as it comes; 1, 20 and 100 teach the same.
 LEARN_EVERY = 20
@@ -116,7 +116,8 @@ class Exporter:
     def _make(self) -> ReleaseRecord | None:
         from recency_export.run import run_export
 
-        return run_export(self._store, self._folder / "releases", self._export, Silent(), _wall_micros).record
+        releases = self._folder / "releases"
+        return run_export(self._store, releases, self._export, Silent(), _wall_micros, depth=self._depth).record
 
 
 async def _served(release: int, asker: Asker) -> None:
