@@ -58,7 +58,8 @@ def _checked_manifest(record: ReleaseRecord, folder: Path) -> Manifest:
         if entry is None or not path.is_file() or path.stat().st_size != entry.bytes:
             raise ManifestError(f"{path}: missing or of another size than the manifest says; publish the release again")
     vectors = manifest.files["items.bin"].bytes
-    if vectors != 4 * manifest.item_count * manifest.dim:
+    # Other tables follow them.
+    if vectors < 4 * manifest.item_count * manifest.dim:
         raise ManifestError(
             f"{folder / 'items.bin'}: {vectors} bytes are not {manifest.item_count} vectors of dimension {manifest.dim}; "
             "publish the release again"
