@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recency_cli import accelerating, learning, running, watching
+from recency_cli import accelerating, compacting, learning, running, watching
 from recency_cli.context import Json, now_micros, opened_store, settings_of
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ running.add_to(app)
 watching.add_to(app)
 learning.add_to(app)
 accelerating.add_to(app)
+compacting.add_to(app)
 
 _CACHED = Path(".cache/ml-100k")
 
