@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,7 @@ from recency_bench.intervals import Gains
 from recency_bench.replay import NEVER, Asker, Delays, Feed, replay_window
 from recency_bench.served import ReplayClock, served_stack
 from recency_bench.stretch import Cases, Stretch, window_ends
-from recency_bench.teaching import Depth, Exporter, ItemLearner, Made
-from recency_export.online_settings import LearnerConfig
-from recency_export.settings import BootstrapConfig
-from recency_inference.local import TritonConfig
-from recency_server.config import GatewayConfig
+from recency_bench.teaching import Depth, Made, Stack, Teacher, Teaching
 from recency_store.sqlite import open_sqlite
 
 _DONE = "gains.npz"
@@ -53,16 +49,6 @@ LEARNER = Arm("item learner, no release", learner=True)
 ITEM_RELEASES = Arm("item learner, item releases", learner=True, releases="item")
 FULL_RELEASES = Arm("item learner, full releases", learner=True, releases="full")
 PREQUENTIAL = (FROZEN_BEHAVIOUR, FROZEN, LEARNER, ITEM_RELEASES, FULL_RELEASES)
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """How the stacks of a bench run: the deployment's own configuration."""
-
-    triton: TritonConfig
-    gateway: GatewayConfig
-    learner: LearnerConfig
-    export: BootstrapConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,58 +84,50 @@ async def replay_arm(
         ):
             asker = Asker(channel, clock)
             feed = Feed(stretch, store, asker.upsert, arm.delays)
-            export = dataclasses.replace(stack.export, workspace=folder / "export")
-            exporter = Exporter(store, folder, arm.releases, export) if arm.releases else None
-            with ExitStack() as closing_learner:
-                learner = ItemLearner(store, served.triton, folder, stack.learner) if arm.learner else None
-                if learner is not None:
-                    closing_learner.callback(learner.close)
-                replayed = await _windows(stretch, cases, asker, feed, learner, exporter, window, advance)
+            with closing(
+                Teaching(arm.learner, arm.releases, store, served.triton, folder, stack, feed, asker)
+            ) as teacher:
+                gains = await replay_windows(stretch, cases, asker, feed, teacher, window, advance)
+                replayed = Replayed(gains, asker.degraded, tuple(teacher.made))
     _write(folder, cases, replayed)
     return replayed
 
 
-async def _windows(
+async def replay_windows(
     stretch: Stretch,
     cases: Cases,
     asker: Asker,
     feed: Feed,
-    learner: ItemLearner | None,
-    exporter: Exporter | None,
+    teacher: Teacher,
     window: int,
     advance: Callable[[int], None],
-) -> Replayed:
-    async def before_case(place: int) -> None:
-        if learner is not None:
-            await learner.after_events(feed, asker)
-
+) -> Gains:
+    """The gain of each case, window after window; between two the teacher may make a release."""
     gains: list[Gains] = []
-    for number, end in enumerate(window_ends(len(stretch.stream), window)):
+    ends = window_ends(len(stretch.stream), window)
+    for number, end in enumerate(ends):
         first, last = sum(map(len, gains)), int(np.searchsorted(cases.place, end))
-        gains.append(await replay_window(asker, feed, stretch, cases, first, last, before_case))
-        feed.all_before(end)
+        gains.append(await replay_window(asker, feed, stretch, cases, first, last, teacher.before_case))
+        await feed.through(end - 1, asker.clock)
         advance(last)
-        if learner is not None:
-            await learner.learn(feed, asker)
         # What is released after the last window would answer nobody.
-        if exporter is not None and end < len(stretch.stream):
-            async with learner.at_work() if learner is not None else nullcontext():
-                await exporter.release(number, asker)
-            if learner is not None:
-                await learner.learn(feed, asker)
-    return Replayed(np.concatenate(gains), asker.degraded, tuple(exporter.made) if exporter is not None else ())
+        if number + 1 < len(ends):
+            await teacher.after_window(number)
+    return np.concatenate(gains)
 
 
 def _read(folder: Path, cases: Cases) -> Replayed | None:
-    """What an earlier run left; None where it asked for other cases, or did not get to the end."""
+    """What an earlier run left; None where it did not ask for these cases, or did not get to
+    the end."""
     path = folder / _DONE
     if not path.is_file():
         return None
     with np.load(path) as saved:
-        if not np.array_equal(saved["place"], cases.place):
+        if not np.isin(cases.place, saved["place"]).all():
             return None
         made = tuple(Made(**one) for one in json.loads(str(saved["made"])))
-        return Replayed(saved["gains"], int(saved["degraded"]), made)
+        rows = np.searchsorted(saved["place"], cases.place)
+        return Replayed(saved["gains"][rows], int(saved["degraded"]), made)
 
 
 def _write(folder: Path, cases: Cases, replayed: Replayed) -> None:

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recency_bench.arms import FROZEN, PREQUENTIAL, Arm, Replayed, Stack, replay_arm
+from recency_bench.arms import FROZEN, PREQUENTIAL, Arm, Replayed, replay_arm
 from recency_bench.base import Base, make_base
 from recency_bench.intervals import Figure, Gains, difference, figure
 from recency_bench.references import popularity_gains
 from recency_bench.stretch import Cases, Stretch, cases_of
-from recency_bench.teaching import Made
+from recency_bench.teaching import Made, Stack
 from recency_export.progress import Progress
 
 POPULARITY = "popularity, 7 days"

@@ -17,7 +17,7 @@ import grpc.aio
 import numpy as np
 import numpy.typing as npt
 
-from recency.v1 import catalog_pb2, recommendation_pb2
+from recency.v1 import catalog_pb2, event_pb2, item_pb2, recommendation_pb2
 from recency.v1.catalog_pb2_grpc import CatalogServiceStub
 from recency.v1.recommendation_pb2_grpc import RecommendationServiceStub
 from recency_bench.served import ReplayClock
@@ -41,22 +41,24 @@ class Delays:
     learner: float = 0.0
 
 
-class Feed:
-    """Writes the stretch's changes into a store as they become due. Items go through the API, so that they are embedded and
-    found by the time the call answers; events go straight into the log."""
+NEVER_MICROS = np.iinfo(np.int64).max
+Upsert = Callable[[item_pb2.Item], Awaitable[None]]
 
-    def __init__(
-        self, stretch: Stretch, store: Store, upsert: Callable[[Any], Awaitable[None]], delays: Delays
-    ) -> None:
+
+class Feed:
+    """Writes the stretch's changes into a store as they become due, always in the same order, whichever cases are asked for.
+    Events go straight into the log; how an item is written is the caller's (through the API it is embedded and found by the
+    time the call answers)."""
+
+    def __init__(self, stretch: Stretch, store: Store, upsert: Upsert, delays: Delays) -> None:
         self._stretch = stretch
         self._store = store
         self._upsert = upsert
         self._times = np.array([event.time_micros for event in stretch.stream], dtype=np.int64)
-        self._events_due = due_micros(self._times, delays.behaviour)
         born = np.array([newcomer.born_micros for newcomer in stretch.newcomers], dtype=np.int64)
-        self._items_due = due_micros(born, delays.catalogue)
+        self._order = merged(due_micros(self._times, delays.behaviour), due_micros(born, delays.catalogue))
+        self._next = 0
         self.events = 0
-        self._items = 0
 
     @property
     def newest_micros(self) -> int:
@@ -65,26 +67,43 @@ class Feed:
 
     async def until(self, place: int, clock: ReplayClock) -> None:
         """Writes what is due when the stream's event at `place` is about to happen."""
-        now = int(self._times[place])
-        while self._items < len(self._items_due) and self._items_due[self._items] <= now:
-            # An item is never later than the moment that it is written at.
-            clock.now_micros = int(self._items_due[self._items])
-            await self._upsert(self._stretch.newcomers[self._items].new.item)
-            self._items += 1
-        clock.now_micros = now
-        self._write(min(place, int(np.searchsorted(self._events_due, now, side="right"))))
+        await self._write(place, int(self._times[place]), clock)
 
-    def all_before(self, place: int) -> None:
-        """Writes every event before a place that will ever be due."""
-        self._write(min(place, int(np.searchsorted(self._events_due, NEVER_MICROS, side="left"))))
+    async def through(self, place: int, clock: ReplayClock) -> None:
+        """Writes what is due when the stream's event at `place` has just happened."""
+        await self._write(place + 1, int(self._times[place]), clock)
 
-    def _write(self, end: int) -> None:
-        if end > self.events:
-            self._store.append([event.event() for event in self._stretch.stream[self.events : end]])
-            self.events = end
+    async def _write(self, before: int, now_micros: int, clock: ReplayClock) -> None:
+        pending: list[event_pb2.Event] = []
+        while self._next < len(self._order):
+            due, is_event, index = self._order[self._next]
+            if due > now_micros or (is_event and index >= before):
+                break
+            self._next += 1
+            if is_event:
+                pending.append(self._stretch.stream[index].event())
+                self.events = index + 1
+                continue
+            self._append(pending)
+            # An item is as old as it is, however much later the next case is asked for.
+            clock.now_micros = due
+            await self._upsert(self._stretch.newcomers[index].new.item)
+        self._append(pending)
+        clock.now_micros = now_micros
+
+    def _append(self, pending: list[event_pb2.Event]) -> None:
+        if pending:
+            self._store.append(pending)
+            pending.clear()
 
 
-NEVER_MICROS = np.iinfo(np.int64).max
+def merged(events_due: npt.NDArray[np.int64], items_due: npt.NDArray[np.int64]) -> list[tuple[int, bool, int]]:
+    """(when, whether an event, its number) of everything that is ever due; an item goes before an event of its moment."""
+    changes = [
+        *((due, True, number) for number, due in enumerate(events_due.tolist()) if due != NEVER_MICROS),
+        *((due, False, number) for number, due in enumerate(items_due.tolist()) if due != NEVER_MICROS),
+    ]
+    return sorted(changes)
 
 
 def due_micros(times_micros: npt.NDArray[np.int64], delay_seconds: float) -> npt.NDArray[np.int64]:
@@ -131,7 +150,7 @@ class Asker:
             slate = await self.recommend(user_id)
         raise TimeoutError(f"the gateway did not follow the item learner in {_LOOKS * _LOOK_SECONDS:.0f} s")
 
-    async def upsert(self, item: Any) -> None:
+    async def upsert(self, item: item_pb2.Item) -> None:
         """Adds an item."""
         await self._catalog.UpsertItems(catalog_pb2.UpsertItemsRequest(items=[item]), timeout=_TIMEOUT_SECONDS)
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from recency_bench.replay import Asker, Feed
 from recency_export.errors import ExportError
@@ -20,6 +20,8 @@ from recency_export.settings import BootstrapConfig
 from recency_inference.artifacts import ReleaseCache
 from recency_inference.client import BlockingInference
 from recency_inference.errors import InferenceError
+from recency_inference.local import TritonConfig
+from recency_server.config import GatewayConfig
 from recency_store.errors import StoreError
 from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord, ReleaseState
@@ -44,24 +46,41 @@ class Made:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """How the stacks of a bench run: the deployment's own configuration."""
+
+    triton: TritonConfig
+    gateway: GatewayConfig
+    learner: LearnerConfig
+    export: BootstrapConfig
+
+
+class Teacher(Protocol):
+    """What an arm does besides answering."""
+
+    async def before_case(self, place: int) -> None:
+        """Everything due is written; the stream's event at `place` is asked for next."""
+        ...
+
+    async def after_window(self, window: int) -> None:
+        """A window has ended, and another one follows."""
+        ...
+
+
 class ItemLearner:
-    """The item learner over one store, learning all there is whenever so many events have come."""
+    """The item learner over one store. `learned` is how many events of the stream it has learned."""
 
     def __init__(self, store: Store, triton_target: str, folder: Path, config: LearnerConfig) -> None:
         self._inference = BlockingInference(triton_target)
         cache = ReleaseCache(folder / "fetched")
         self._learner = Learner(store, self._inference, cache, config, _wall_micros, "bench")
-        self._learned = 0
-
-    async def after_events(self, feed: Feed, asker: Asker) -> None:
-        """Learns what the feed has written, if that is enough; the answers that follow reflect it."""
-        if feed.events - self._learned >= LEARN_EVERY:
-            await self.learn(feed, asker)
+        self.learned = 0
 
     async def learn(self, feed: Feed, asker: Asker) -> None:
         """Learns all that the feed has written."""
         await asyncio.to_thread(self._learner.catch_up)
-        self._learned = feed.events
+        self.learned = feed.events
         asker.needs_learned_micros = feed.newest_micros
 
     @asynccontextmanager
@@ -111,7 +130,7 @@ class Exporter:
             return
         self.made.append(Made(window, record.release, record.state.value, record.reason, seconds))
         if record.state is ReleaseState.ACTIVE:
-            await _served(record.release, asker)
+            await served_by_gateway(record.release, asker)
 
     def _make(self) -> ReleaseRecord | None:
         from recency_export.run import run_export
@@ -120,7 +139,56 @@ class Exporter:
         return run_export(self._store, releases, self._export, Silent(), _wall_micros, depth=self._depth).record
 
 
-async def _served(release: int, asker: Asker) -> None:
+class Teaching:
+    """The item learner and the exporter of one arm, as far as it has them, over the store that the gateway serves from."""
+
+    def __init__(
+        self,
+        learns: bool,
+        depth: Depth | None,
+        store: Store,
+        triton_target: str,
+        folder: Path,
+        stack: Stack,
+        feed: Feed,
+        asker: Asker,
+    ) -> None:
+        self._feed = feed
+        self._asker = asker
+        export = replace(stack.export, workspace=folder / "export")
+        self._exporter = Exporter(store, folder, depth, export) if depth is not None else None
+        self._learner = ItemLearner(store, triton_target, folder, stack.learner) if learns else None
+
+    @property
+    def made(self) -> list[Made]:
+        """The releases so far."""
+        return self._exporter.made if self._exporter is not None else []
+
+    async def before_case(self, place: int) -> None:
+        """The learner learns when enough has come."""
+        if self._learner is not None and self._feed.events - self._learner.learned >= LEARN_EVERY:
+            await self._learner.learn(self._feed, self._asker)
+
+    async def after_window(self, window: int) -> None:
+        """A release, with the learner at work beside it and caught up before and after."""
+        learner = self._learner
+        if learner is not None:
+            await learner.learn(self._feed, self._asker)
+        if self._exporter is None:
+            return
+        async with learner.at_work() if learner is not None else nullcontext():
+            await self._exporter.release(window, self._asker)
+        if learner is not None:
+            await learner.learn(self._feed, self._asker)
+
+    def close(self) -> None:
+        """Lets go of connections."""
+        if self._learner is not None:
+            self._learner.close()
+
+
+async def served_by_gateway(release: int, asker: Asker) -> None:
+    """Waits until the gateway answers from a release."""
     until = time.monotonic() + _ADOPTED_SECONDS
     while (await asker.recommend("")).freshness.release != release:
         if time.monotonic() > until:

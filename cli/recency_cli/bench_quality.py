@@ -16,8 +16,8 @@ import typer
 from recency_cli.context import Json, now_micros, opened_store, settings_of
 
 if TYPE_CHECKING:
-    from recency_bench.arms import Stack
     from recency_bench.split import Split
+    from recency_bench.teaching import Stack
     from recency_cli.config import Settings
     from recency_store.protocol import Store
 
@@ -128,7 +128,7 @@ def _prequential(
 
 
 def _stack(settings: Settings) -> Stack:
-    from recency_bench.arms import Stack
+    from recency_bench.teaching import Stack
 
     gateway = settings.gateway()
     # A replay is faster than life: what was learned is looked at as often, by the time that is replayed.
