@@ -1,51 +1,27 @@
-"""Golden cases: made-up histories over the release's items, answered by torch. No real user's events are in them."""
+"""Golden cases answered by torch: the reference that a release's graphs are held to wherever they run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from recency.v1 import event_pb2
+from recency_export.made_up_cases import made_up_cases
 from recency_export.parity import torch_recommend, torch_score
 from recency_export.serving import Serving
-from recency_features.golden import GoldenCase, golden_request
-
-_LENGTHS = (0, 1, 2, 5, 12, 30, 50, 64)
-_SHOWN = 20
+from recency_features.golden import GoldenCase
 
 
 def golden_cases(
     serving: Serving, item_ids: Sequence[str], trend_NT: npt.NDArray[np.float32], limit: int, seed: int
 ) -> list[GoldenCase]:
-    """One case for each length of history, every third one steered, with exclusions and named candidates."""
-    rng = np.random.default_rng((seed, 7))
-    dim = serving.items.shape[1]
-    cases = []
-    for number, length in enumerate(_LENGTHS):
-        ages = np.sort(np.round(rng.exponential(50_000.0, length)))[::-1]
-        picked = rng.integers(0, len(item_ids), length).tolist()
-        kind = (event_pb2.EVENT_TYPE_CLICK, event_pb2.EVENT_TYPE_RATING, event_pb2.EVENT_TYPE_VIEW)[number % 3]
-        history = tuple((item_ids[row], int(kind), float(age)) for row, age in zip(picked, ages, strict=True))
-        steer = rng.normal(0, 0.05, dim).astype(np.float32) if number % 3 == 1 else np.zeros(0, dtype=np.float32)
-        excluded = _some(item_ids, rng, len(item_ids) // 4)
-        named = _some(item_ids, rng, len(item_ids))
-        case = GoldenCase(history, excluded, tuple(float(x) for x in steer), (), (), named, ())
-        request = golden_request(case, item_ids, trend_NT, dim, limit)
-        ids, logits = torch_recommend(serving, request)
-        shown = ids[0] >= 0
-        cases.append(
-            replace(
-                case,
-                expected_item_ids=tuple(item_ids[row] for row in ids[0][shown][:_SHOWN]),
-                expected_logits=tuple(float(x) for x in logits[0][shown][:_SHOWN]),
-                expected_candidate_logits=tuple(float(x) for x in torch_score(serving, request)[0, : len(named)]),
-            )
-        )
-    return cases
-
-
-def _some(item_ids: Sequence[str], rng: np.random.Generator, most: int) -> tuple[str, ...]:
-    return tuple(item_ids[row] for row in rng.choice(len(item_ids), min(10, most), replace=False))
+    """The cases over a release's items, with trends as they are at trained-through time."""
+    return made_up_cases(
+        lambda request: (*torch_recommend(serving, request), torch_score(serving, request)),
+        item_ids,
+        trend_NT,
+        serving.items.shape[1],
+        limit,
+        seed,
+    )

@@ -29,8 +29,8 @@ class LearnerConfig:
 
     enabled: bool = True
     nice: int = 10
-    fresh_step: float = 0.01
-    known_step: float = 0.001
+    fresh_step: float = 0.005
+    known_step: float = 0.0005
     chunk: int = 100
     rows_per_call: int = 16
     window_seconds: float = 3_600.0
