@@ -10,8 +10,6 @@ as leave-one-out has it everywhere; and the request time is that of the logged e
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,9 +25,7 @@ from recency.v1.recommendation_pb2_grpc import RecommendationServiceStub
 from recency_bench.served import ReplayClock
 from recency_bench.split import Split
 from recency_export.evaluate import rank_metrics
-from recency_features.golden import write_golden
-from recency_features.trends import Trends
-from recency_store.manifest import MANIFEST, Manifest, file_entry, read_manifest
+from recency_store.manifest import Manifest
 from recency_store.protocol import Store
 from recency_store.records import LoggedEvent, ReleaseRecord, ReleaseState
 
@@ -60,25 +56,6 @@ class QualityResult:
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return asdict(self)
-
-
-def as_of_start(folder: Path, to: Path) -> Manifest:
-    """A copy of a release for a log that starts empty: the trend state and what depends on it (golden cases, the bias
-    towards what has changed since training) are those of the beginning. Everything learned is the same files."""
-    manifest = read_manifest(folder)
-    for name in manifest.files:
-        target = to / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if name not in ("trends.npz", "golden.json"):
-            os.link(folder / name, target)
-    (to / "trends.npz").write_bytes(Trends(manifest.trend_half_lives_seconds).to_bytes())
-    write_golden(to / "golden.json", [])
-    files = {**manifest.files}
-    for name in ("trends.npz", "golden.json"):
-        files[name] = file_entry(to / name)
-    moved = dataclasses.replace(manifest, files=files, trained_through_sequence=0, trend_bias_weight=0.0)
-    (to / MANIFEST).write_text(moved.to_json(), encoding="utf-8")
-    return moved
 
 
 def fill(store: Store, split: Split, now_micros: int, *, events: bool) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recency_bench.quality import QualityResult, as_of_start, fill, register, replay, row
+from recency_bench.quality import QualityResult, fill, register, replay, row
 from recency_bench.references import reference_rows
+from recency_bench.relabel import as_of_start
 from recency_bench.served import ReplayClock, served_stack
 from recency_bench.split import Split
 from recency_export.evaluate import ranks_in_slates

@@ -144,7 +144,10 @@ class Asker:
     async def _fresh_enough(self, user_id: str) -> recommendation_pb2.RecommendResponse:
         slate = await self.recommend(user_id)
         for _ in range(_LOOKS):
-            if slate.freshness.learned_through_time.ToMicroseconds() >= self.needs_learned_micros:
+            fresh = slate.freshness
+            # What the release itself was trained on needs no learner.
+            reached = max(fresh.learned_through_time.ToMicroseconds(), fresh.trained_through_time.ToMicroseconds())
+            if reached >= self.needs_learned_micros:
                 return slate
             await asyncio.sleep(_LOOK_SECONDS)
             slate = await self.recommend(user_id)

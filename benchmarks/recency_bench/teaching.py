@@ -74,14 +74,13 @@ class ItemLearner:
     def __init__(self, store: Store, triton_target: str, folder: Path, config: LearnerConfig) -> None:
         self._inference = BlockingInference(triton_target)
         cache = ReleaseCache(folder / "fetched")
-        self._learner = Learner(store, self._inference, cache, config, _wall_micros, "bench")
+        self._learner = Learner(store, self._inference, cache, config, wall_micros, "bench")
         self.learned = 0
 
-    async def learn(self, feed: Feed, asker: Asker) -> None:
+    async def learn(self, feed: Feed) -> None:
         """Learns all that the feed has written."""
         await asyncio.to_thread(self._learner.catch_up)
         self.learned = feed.events
-        asker.needs_learned_micros = feed.newest_micros
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -136,7 +135,7 @@ class Exporter:
         from recency_export.run import run_export
 
         releases = self._folder / "releases"
-        return run_export(self._store, releases, self._export, Silent(), _wall_micros, depth=self._depth).record
+        return run_export(self._store, releases, self._export, Silent(), wall_micros, depth=self._depth).record
 
 
 class Teaching:
@@ -167,19 +166,23 @@ class Teaching:
     async def before_case(self, place: int) -> None:
         """The learner learns when enough has come."""
         if self._learner is not None and self._feed.events - self._learner.learned >= LEARN_EVERY:
-            await self._learner.learn(self._feed, self._asker)
+            await self._learn(self._learner)
 
     async def after_window(self, window: int) -> None:
         """A release, with the learner at work beside it and caught up before and after."""
         learner = self._learner
         if learner is not None:
-            await learner.learn(self._feed, self._asker)
+            await self._learn(learner)
         if self._exporter is None:
             return
         async with learner.at_work() if learner is not None else nullcontext():
             await self._exporter.release(window, self._asker)
         if learner is not None:
-            await learner.learn(self._feed, self._asker)
+            await self._learn(learner)
+
+    async def _learn(self, learner: ItemLearner) -> None:
+        await learner.learn(self._feed)
+        self._asker.needs_learned_micros = self._feed.newest_micros
 
     def close(self) -> None:
         """Lets go of connections."""
@@ -196,6 +199,6 @@ async def served_by_gateway(release: int, asker: Asker) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _wall_micros() -> int:
-    # Leases are about real processes, whatever time is replayed.
+def wall_micros() -> int:
+    """Now. Leases are about real processes, whatever time is replayed."""
     return time.time_ns() // 1_000
