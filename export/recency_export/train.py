@@ -8,19 +8,20 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recency_export.cases import Cases, case_histories, seen_items, whole_cases
-from recency_export.dataset import Dataset, TrainingBatch, training_batches
+from recency_export.dataset import Dataset, training_batches
 from recency_export.errors import NonFinite
 from recency_export.evaluate import RankMetrics, rank_metrics, ranks_of
 from recency_export.model import Retrieval
+from recency_export.retrieval_loss import TrainingLoss
 from recency_export.settings import ModelSettings, TrainSettings
+from recency_export.team import ALONE, Team
 from recency_features.history import HistoryBatch
 
 Advance = Callable[[int, int, str], None]
@@ -34,98 +35,6 @@ class Curve:
     checked_epochs: list[int] = field(default_factory=list)
     ndcg: list[float] = field(default_factory=list)
     best_epoch: int = 0
-
-
-class _MaskedCrossEntropy(torch.autograd.Function):
-    """Weighted cross-entropy of h·wᵀ over all items with some (row, item) pairs left out, without keeping the logits.
-
-    The gradient of the logits is made in place of the logits: at 1,600 rows by 1,682 items memory traffic, not
-    arithmetic, is what a step costs.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, h_VW: Tensor, w_NW: Tensor, target_V: Tensor, weight_V: Tensor, row: Tensor, item: Tensor
-    ) -> Tensor:
-        logits_VN = h_VW @ w_NW.T
-        aimed_V = logits_VN.gather(1, target_V.unsqueeze(1)).squeeze(1)
-        logits_VN[row, item] = -torch.inf
-        logits_VN.scatter_(1, target_V.unsqueeze(1), aimed_V.unsqueeze(1))
-        norm_V = torch.logsumexp(logits_VN, dim=1)
-        share_V = weight_V / weight_V.sum()
-        loss = ((norm_V - aimed_V) * share_V).sum()
-        logits_VN.sub_(norm_V.unsqueeze(1)).exp_()
-        logits_VN.scatter_add_(1, target_V.unsqueeze(1), torch.full_like(aimed_V, -1.0).unsqueeze(1))
-        logits_VN.mul_(share_V.unsqueeze(1))
-        ctx.save_for_backward(logits_VN @ w_NW, logits_VN.T @ h_VW)
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        grad_h, grad_w = ctx.saved_tensors
-        return grad_h * grads[0], grad_w * grads[0], None, None, None, None
-
-
-def training_loss(
-    model: Retrieval,
-    batch: TrainingBatch,
-    settings: TrainSettings,
-    rng: np.random.Generator,
-    shift_NW: Tensor | None = None,
-) -> Tensor | None:
-    """The training loss of a batch, or None where it predicts nothing; with `shift_NW` of item vectors moved by it."""
-    items = len(model.items.residual)
-    ids_BL = torch.from_numpy(np.maximum(batch.history.ids, 0).astype(np.int64))
-    weight_BP = torch.from_numpy(np.concatenate([batch.first_weight[:, None], batch.weight], axis=1))
-    target_BP = torch.from_numpy(np.concatenate([batch.first_target[:, None], batch.target], axis=1))
-    used = weight_BP.flatten() > 0
-    if not bool(used.any()):
-        return None
-    sampled = items > settings.full_softmax_items
-    if sampled:
-        rows, places = torch.unique(torch.cat([ids_BL.flatten(), target_BP.flatten()[used]]), return_inverse=True)
-        w = model.items(rows) if shift_NW is None else model.items(rows) + shift_NW[rows]
-        history = w[places[: ids_BL.numel()]].view(*ids_BL.shape, -1)
-    else:
-        w = model.items() if shift_NW is None else model.items() + shift_NW
-        history = torch.nn.functional.embedding(ids_BL, w)
-    h_BLW = model.users(
-        history,
-        torch.from_numpy(batch.history.types),
-        torch.from_numpy(batch.history.ages_seconds),
-        torch.from_numpy(batch.history.length),
-    )
-    first_B1W = model.users.first().expand(len(ids_BL), 1, -1)
-    h_VW = torch.cat([first_B1W, h_BLW], dim=1).flatten(0, 1)[used]
-    target_V, weight_V = target_BP.flatten()[used], weight_BP.flatten()[used]
-    if sampled:
-        return _sampled_loss(model, h_VW, w[places[ids_BL.numel() :]], target_V, weight_V, settings.negatives, rng)
-    dense = torch.cumsum(used, 0) - 1
-    row = torch.from_numpy(batch.seen_row)
-    kept = used[row]
-    loss: Tensor = _MaskedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        h_VW, w, target_V, weight_V, dense[row[kept]], torch.from_numpy(batch.seen_item)[kept]
-    )
-    return loss
-
-
-def _sampled_loss(
-    model: Retrieval,
-    h_VW: Tensor,
-    aimed_VW: Tensor,
-    target_V: Tensor,
-    weight_V: Tensor,
-    negatives: int,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Cross-entropy against a uniform sample of items, each standing for as many as were left out."""
-    items = len(model.items.residual)
-    drawn = torch.from_numpy(rng.integers(0, items, negatives))
-    logits_VS = h_VW @ model.items(drawn).T + float(np.log(items / negatives))
-    logits_VS = logits_VS.masked_fill(drawn.unsqueeze(0) == target_V.unsqueeze(1), -torch.inf)
-    aimed_V = (h_VW * aimed_VW).sum(1)
-    norm_V = torch.logsumexp(torch.cat([aimed_V.unsqueeze(1), logits_VS], dim=1), dim=1)
-    return ((norm_V - aimed_V) * weight_V).sum() / weight_V.sum()
 
 
 def _rate(settings: TrainSettings, share: float) -> float:
@@ -178,16 +87,18 @@ def fine_tune(
     checkpoint: Path,
     advance: Advance,
     start: Retrieval | None = None,
+    team: Team = ALONE,
 ) -> tuple[Retrieval, Curve]:
     """Trains (`start`, or a new model), and answers the state that validated best (the untrained one included) with the
-    curve."""
+    curve. In a team `data` is this process's part of the users."""
     torch.manual_seed(seed)
     model = start or Retrieval(text_vectors, model_settings)
     curve = Curve()
     cases = _check_cases(data, settings, seed)
     targets = int(sum((data.positive[a:b] > 0).sum() for a, b in zip(data.offsets[:-1], data.train_end, strict=True)))
-    if targets < settings.least_targets:
+    if team.total(targets) < settings.least_targets:
         return model.eval(), curve
+    lesson = team.wrap(TrainingLoss(model, settings))
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     limit = model_settings.history_length
     best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -197,21 +108,22 @@ def fine_tune(
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         best, begun, curve = saved["best"], saved["epochs"], Curve(**saved["curve"])
-    elif len(cases):
+    elif team.total(len(cases)):
         curve.checked_epochs.append(0)
-        curve.ndcg.append(retrieval_metrics(model, data, cases, limit).ndcg)
+        curve.ndcg.append(team.mean(retrieval_metrics(model, data, cases, limit).ndcg, len(cases)))
     for epoch in range(begun, settings.epochs):
-        curve.loss.append(_epoch(model, optimizer, data, model_settings, settings, seed, epoch))
+        curve.loss.append(_epoch(lesson, optimizer, data, model_settings, settings, seed, epoch, team))
         note = f"loss {curve.loss[-1]:.3f}"
         if (epoch + 1) % settings.check_every == 0 or epoch + 1 == settings.epochs:
-            ndcg = retrieval_metrics(model, data, cases, limit).ndcg if len(cases) else 0.0
+            ndcg = team.mean(retrieval_metrics(model, data, cases, limit).ndcg if len(cases) else 0.0, len(cases))
             if not curve.ndcg or ndcg >= max(curve.ndcg):
                 best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
                 curve.best_epoch = epoch + 1
             curve.checked_epochs.append(epoch + 1)
             curve.ndcg.append(ndcg)
             note += f", NDCG@10 {ndcg:.4f}"
-            _save(checkpoint, model, optimizer, best, epoch + 1, curve)
+            if team.rank == 0:
+                _save(checkpoint, model, optimizer, best, epoch + 1, curve)
         advance(epoch + 1, settings.epochs, note)
     model.load_state_dict(best)
     return model.eval(), curve
@@ -226,33 +138,40 @@ def _check_cases(data: Dataset, settings: TrainSettings, seed: int) -> Cases:
 
 
 def _epoch(
-    model: Retrieval,
+    lesson: nn.Module,
     optimizer: torch.optim.Optimizer,
     data: Dataset,
     model_settings: ModelSettings,
     settings: TrainSettings,
     seed: int,
     epoch: int,
+    team: Team,
 ) -> float:
     """One pass over the windows; answers the mean loss."""
-    model.train()
-    torch.manual_seed(seed * 100_003 + epoch)
-    rng = np.random.default_rng((seed, 3, epoch))
-    batches = list(training_batches(data, model_settings.history_length, settings.windows_per_batch, rng))
+    lesson.train()
+    torch.manual_seed(seed * 100_003 + epoch + 7_919 * team.rank)
+    rng = np.random.default_rng((seed, 3, epoch, team.rank) if team.rank else (seed, 3, epoch))
+    size = max(1, settings.windows_per_batch // team.size)
+    batches = list(training_batches(data, model_settings.history_length, size, rng))
+    steps = team.most(len(batches))
     losses = []
-    for number, batch in enumerate(batches):
-        rate = _rate(settings, (epoch + (number + 0.5) / len(batches)) / settings.epochs)
+    for number in range(steps):
+        rate = _rate(settings, (epoch + (number + 0.5) / steps) / settings.epochs)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate
-        loss = training_loss(model, batch, settings, rng)
-        if loss is None:
+        batch = batches[number] if number < len(batches) else None
+        own = float(batch.weight.sum() + batch.first_weight.sum()) if batch is not None else 0.0
+        weight = team.total(own)
+        if not weight:
             continue
+        loss = lesson(batch, rng)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        # A team takes the mean of the gradients; this makes it the gradient of the mean over everybody's targets.
+        (loss * (own * team.size / weight) if team.size > 1 else loss).backward()
+        torch.nn.utils.clip_grad_norm_(lesson.parameters(), settings.clip_norm)
         optimizer.step()
         losses.append(float(loss.detach()))
-    mean = float(np.mean(losses)) if losses else 0.0
+    mean = team.mean(float(np.mean(losses)) if losses else 0.0, len(losses))
     if not np.isfinite(mean):
         raise NonFinite(f"the loss of epoch {epoch + 1} is {mean}; lower the learning rate (train.learning_rate)")
     return mean

@@ -20,9 +20,10 @@ from recency_export.cases import Cases, whole_cases
 from recency_export.dataset import Dataset
 from recency_export.errors import NonFinite
 from recency_export.model import Retrieval
+from recency_export.retrieval_loss import training_loss
 from recency_export.settings import TrainSettings, TuneSettings
 from recency_export.slate_loss import Slates, slate_loss
-from recency_export.train import Advance, Curve, retrieval_metrics, training_loss
+from recency_export.train import Advance, Curve, retrieval_metrics
 from recency_export.tune_windows import Targets, tuning_batches
 
 # The second pass goes over events that the first has prepared for: half the rate.
