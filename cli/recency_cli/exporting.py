@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from recency_cli import accelerating, compacting, learning, running, watching
+from recency_cli import accelerating, compacting, judging, learning, running, watching
 from recency_cli.context import Json, now_micros, opened_store, settings_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Train and publish releases.")
 running.add_to(app)
+judging.add_to(app)
 watching.add_to(app)
 learning.add_to(app)
 accelerating.add_to(app)

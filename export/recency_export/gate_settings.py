@@ -45,7 +45,7 @@ class PoisoningSettings:
     """When an item's gain in exposure is suspicious: all three at once."""
 
     # Robust standard deviations of log(exposure / the parent's) over the items' median.
-    largest_z: float = 4.0
+    largest_z: float = 3.0
     # Share of all slates that an item gained.
     least_gain: float = 0.02
     # Share of all slates that the new events of one user may win an item.

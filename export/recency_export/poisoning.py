@@ -47,14 +47,18 @@ def support_of(users_V: npt.NDArray[np.int64], items_V: npt.NDArray[np.int64], i
 
 
 def exposure_scores(candidate_N: Floats, parent_N: Floats) -> Floats:
-    """Robust z-score of log(exposure / the parent's), one slate added to each; items in no slate at all score 0."""
+    """Robust z-score of log(exposure / the parent's), one slate added to each; items in no slate at all score 0.
+
+    An item's own spread is that of all items, and what counting so few slates adds (1/n for the log of a count).
+    """
     change = np.log((candidate_N + 1.0) / (parent_N + 1.0))
     shown = (candidate_N > 0) | (parent_N > 0)
     if not shown.any():
         return np.zeros(len(change))
     middle = float(np.median(change[shown]))
-    spread = _TO_DEVIATION * float(np.median(np.abs(change[shown] - middle)))
-    scores: Floats = np.where(shown, (change - middle) / max(spread, _LEAST_SPREAD), 0.0)
+    spread = max(_TO_DEVIATION * float(np.median(np.abs(change[shown] - middle))), _LEAST_SPREAD)
+    counting = 1.0 / (candidate_N + 1.0) + 1.0 / (parent_N + 1.0)
+    scores: Floats = np.where(shown, (change - middle) / np.sqrt(spread**2 + counting), 0.0)
     return scores
 
 

@@ -1,0 +1,101 @@
+"""A published release asked through onnxruntime, as a gateway would ask it about the same users; imports no torch.
+
+Legend of shapes: B requests in a call, N items, K items of a slate, C candidates, T trend half-lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recency_export.onnx_session import Arrays, feed, open_model
+from recency_export.published import Published
+from recency_features.events import rule
+from recency_features.history import Interaction, history_arrays, own_counts, pad_ids, stack_histories
+from recency_features.overlay import HIDDEN
+from recency_features.spec import K_BUCKETS, PAD, RECOMMENDER, SCORER
+from recency_features.trends import Trends
+
+# Requests in one call; they share one moment's trends.
+AT_ONCE = 32
+# A catalogue of which a larger share of events were repeats is one that is consumed again: nothing is left out.
+_REPEATS_FROM = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One user at one moment: what they had done before, the place in the log, and the item that came next (empty where
+    none is known)."""
+
+    user: str
+    before: tuple[Interaction, ...]
+    at_micros: int
+    sequence: int
+    target: str = ""
+
+
+class Asked:
+    """One release's graphs."""
+
+    def __init__(self, release: Published) -> None:
+        """Loads both graphs: half a second for a catalogue of a few thousand items."""
+        self.release = release
+        self.row_of = {item_id: row for row, item_id in enumerate(release.item_ids)}
+        self.consumed_again = release.manifest.repeat_share > _REPEATS_FROM
+        self._recommender = open_model(release.model(RECOMMENDER))
+        self._scorer = open_model(release.model(SCORER))
+
+    def slates(self, asking: Sequence[Asking], trends: Trends, size: int) -> npt.NDArray[np.int32]:
+        """Item rows of each slate, int32 [B, K], -1 where nothing is left; trends are those of the last of them."""
+        request = self._request(asking, trends)
+        request["exclude_ids"] = pad_ids([self.seen(one) for one in asking], len(asking))
+        request["k"] = np.array([min(K_BUCKETS[0], len(self.row_of))], dtype=np.int64)
+        ids = self._recommender.run(["item_ids"], feed(request, RECOMMENDER))[0][:, :size]
+        slates: npt.NDArray[np.int32] = np.pad(ids, ((0, 0), (0, size - ids.shape[1])), constant_values=PAD)
+        return slates
+
+    def logits(
+        self, asking: Sequence[Asking], trends: Trends, rows_BC: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.float32]:
+        """Of named items, float32 [B, C]."""
+        request = self._request(asking, trends) | {"candidate_ids": rows_BC}
+        logits: npt.NDArray[np.float32] = self._scorer.run(["logits"], feed(request, SCORER))[0]
+        return logits
+
+    def seen(self, one: Asking) -> list[int]:
+        """Rows that an answer leaves out."""
+        if self.consumed_again:
+            return []
+        marked = {event.item_id for event in one.before if rule(event.type).marks_seen}
+        return sorted(self.row_of[name] for name in marked if name in self.row_of)
+
+    def _request(self, asking: Sequence[Asking], trends: Trends) -> Arrays:
+        manifest, limit = self.release.manifest, self.release.manifest.history_length
+        histories = [history_arrays(one.before, self.row_of, one.at_micros, limit) for one in asking]
+        batch = stack_histories(histories, len(asking), limit)
+        counts = [
+            {self.row_of[name]: count for name, count in own_counts(one.before).items() if name in self.row_of}
+            for one in asking
+        ]
+        count_ids = pad_ids([list(own) for own in counts], len(asking))
+        count_values = np.zeros(count_ids.shape, dtype=np.float32)
+        for row, own in enumerate(counts):
+            count_values[row, : len(own)] = list(own.values())
+        rows = np.array([trends.row_of.get(name, -1) for name in self.release.item_ids], dtype=np.intp)
+        trend_NT = trends.counts(rows, max(one.at_micros for one in asking))
+        return {
+            "history_ids": batch.ids,
+            "history_types": batch.types,
+            "history_ages_seconds": batch.ages_seconds,
+            "history_length": batch.length,
+            "steer": np.zeros((len(asking), manifest.dim), dtype=np.float32),
+            "user_features": np.zeros((len(asking), manifest.user_feature_dim), dtype=np.float32),
+            "own_count_ids": count_ids,
+            "own_counts": count_values,
+            "item_bias": np.append(np.zeros(len(rows)), HIDDEN).astype(np.float32),
+            "item_trend": np.concatenate([trend_NT, np.zeros_like(trend_NT[:1])]),
+            "fresh_vectors": np.zeros((1, manifest.dim), dtype=np.float32),
+        }
