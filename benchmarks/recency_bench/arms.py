@@ -71,7 +71,7 @@ async def replay_arm(
     advance: Callable[[int], None],
 ) -> Replayed:
     """Replays the stretch in an arm of its own. What was replayed to the end before is read from `folder`."""
-    found = _read(folder, cases)
+    found = read_replayed(folder, cases)
     if found is not None:
         return found
     shutil.rmtree(folder, ignore_errors=True)
@@ -89,7 +89,7 @@ async def replay_arm(
             ) as teacher:
                 gains = await replay_windows(stretch, cases, asker, feed, teacher, window, advance)
                 replayed = Replayed(gains, asker.degraded, tuple(teacher.made))
-    _write(folder, cases, replayed)
+    write_replayed(folder, cases, replayed)
     return replayed
 
 
@@ -112,11 +112,11 @@ async def replay_windows(
         advance(last)
         # What is released after the last window would answer nobody.
         if number + 1 < len(ends):
-            await teacher.after_window(number)
+            await teacher.after_window(number, end)
     return np.concatenate(gains)
 
 
-def _read(folder: Path, cases: Cases) -> Replayed | None:
+def read_replayed(folder: Path, cases: Cases) -> Replayed | None:
     """What an earlier run left; None where it did not ask for these cases, or did not get to
     the end."""
     path = folder / _DONE
@@ -130,6 +130,7 @@ def _read(folder: Path, cases: Cases) -> Replayed | None:
         return Replayed(saved["gains"][rows], int(saved["degraded"]), made)
 
 
-def _write(folder: Path, cases: Cases, replayed: Replayed) -> None:
+def write_replayed(folder: Path, cases: Cases, replayed: Replayed) -> None:
+    """Keeps it for the next run."""
     made = json.dumps([dataclasses.asdict(one) for one in replayed.made])
     np.savez(folder / _DONE, place=cases.place, gains=replayed.gains, degraded=replayed.degraded, made=made)

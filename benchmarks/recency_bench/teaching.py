@@ -63,8 +63,8 @@ class Teacher(Protocol):
         """Everything due is written; the stream's event at `place` is asked for next."""
         ...
 
-    async def after_window(self, window: int) -> None:
-        """A window has ended, and another one follows."""
+    async def after_window(self, window: int, end: int) -> None:
+        """A window has ended before the stream's event at `end`, and another one follows."""
         ...
 
 
@@ -168,7 +168,7 @@ class Teaching:
         if self._learner is not None and self._feed.events - self._learner.learned >= LEARN_EVERY:
             await self._learn(self._learner)
 
-    async def after_window(self, window: int) -> None:
+    async def after_window(self, window: int, end: int) -> None:
         """A release, with the learner at work beside it and caught up before and after."""
         learner = self._learner
         if learner is not None:

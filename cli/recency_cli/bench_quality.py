@@ -16,7 +16,9 @@ import typer
 from recency_cli.context import Json, now_micros, opened_store, settings_of
 
 if TYPE_CHECKING:
+    from recency_bench.prequential import Plan
     from recency_bench.split import Split
+    from recency_bench.stretch import Stretch
     from recency_bench.teaching import Stack
     from recency_cli.config import Settings
     from recency_store.protocol import Store
@@ -40,29 +42,48 @@ def quality(
         bool,
         typer.Option("--prequential", help="Test, then train, in time order: what each speed of learning is worth."),
     ] = False,
+    staleness: Annotated[
+        bool, typer.Option("--staleness", help="What being late costs, channel by channel: a table, and a plot.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Staleness: where the plot goes; its figures go beside it as JSON.")
+    ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, max=20, help="Trainings, each with a seed of its own (default: 2; 3).")
+        int | None,
+        typer.Option(min=1, max=20, help="Trainings, each with a seed of its own (default: 2; prequential: 3)."),
     ] = None,
     max_cases: Annotated[int, typer.Option(min=1, help="Leave-one-out: users that are tested at most.")] = 5_000,
     every: Annotated[
-        int, typer.Option(min=1, help="Prequential: ask for each so many-th event only (all are appended).")
+        int, typer.Option(min=1, help="In time order: ask for each so many-th event only (all are appended).")
     ] = 1,
-    at_once: Annotated[int, typer.Option(min=1, max=8, help="Prequential: arms that run side by side.")] = 2,
+    at_once: Annotated[int, typer.Option(min=1, max=8, help="In time order: arms that run side by side.")] = 2,
     work: Annotated[
-        Path | None, typer.Option(help="Prequential: a folder to work in; a run that was killed goes on from it.")
+        Path | None, typer.Option(help="In time order: a folder to work in; a run that was killed goes on from it.")
     ] = None,
     json: Json = False,
 ) -> None:
     """How good the answers are, through a served pipeline of its own: leave-one-out beside session-EASE, EASE and popularity
-    on the same split; or, with --prequential, the last 30 % of time replayed event by event."""
+    on the same split; or the last 30 % of time replayed event by event, to see what each speed of learning is worth
+    (--prequential), and what being late costs (--staleness)."""
+    from recency_bench.prequential import Plan
+    from recency_bench.stretch import cut_by_time
+    from recency_cli.errors import NotReady, UsageError
     from recency_server.logs import configure_logging
 
     configure_logging("error")
     settings = settings_of(context)
-    if prequential:
-        _prequential(settings, movielens, path, seeds or 3, every, at_once, work, json)
-    else:
+    if prequential and staleness:
+        raise UsageError("--prequential and --staleness are two benches; run one after the other, with the same --work")
+    if not prequential and not staleness:
         _leave_one_out(settings, movielens, path, seeds or 2, max_cases, json)
+        return
+    plan = Plan(seeds=seeds or (3 if prequential else 1), every=every, at_once=at_once)
+    with _source(settings, movielens, path) as source:
+        stretch = cut_by_time(source)
+    if not stretch.known or not stretch.stream:
+        raise NotReady("there is nothing to replay; import events, or use --movielens")
+    with _folder(work) as folder:
+        (_staleness if staleness else _prequential)(settings, stretch, folder, plan, plot, json)
 
 
 def _leave_one_out(
@@ -97,34 +118,34 @@ def _leave_one_out(
         _print(quality_tables(result))
 
 
-def _prequential(
-    settings: Settings,
-    movielens: bool,
-    path: Path | None,
-    seeds: int,
-    every: int,
-    at_once: int,
-    work: Path | None,
-    json: bool,
-) -> None:
-    from recency_bench.prequential import Plan
+def _prequential(settings: Settings, stretch: Stretch, folder: Path, plan: Plan, plot: Path | None, json: bool) -> None:
     from recency_bench.prequential import prequential as run
-    from recency_bench.stretch import cut_by_time
     from recency_cli.bench_tables import prequential_tables
-    from recency_cli.errors import NotReady
     from recency_cli.screen import bars, print_json
 
-    with _source(settings, movielens, path) as source:
-        stretch = cut_by_time(source)
-    if not stretch.known or not stretch.stream:
-        raise NotReady("there is nothing to replay; import events, or use --movielens")
-    plan = Plan(seeds=seeds, every=every, at_once=at_once)
-    with _folder(work) as folder, bars(shown=not json) as progress:
+    with bars(shown=not json) as progress:
         result = _run(run(stretch, folder, plan, stack=_stack(settings), report=progress))
     if json:
         print_json(result.to_dict())
     else:
         _print(prequential_tables(result))
+
+
+def _staleness(settings: Settings, stretch: Stretch, folder: Path, plan: Plan, plot: Path | None, json: bool) -> None:
+    from recency_bench.staleness import staleness as run
+    from recency_bench.staleness_plot import plot_staleness, write_result
+    from recency_cli.bench_tables import staleness_tables
+    from recency_cli.screen import bars, print_json
+
+    with bars(shown=not json) as progress:
+        result = _run(run(stretch, folder, plan, stack=_stack(settings), report=progress))
+    if plot is not None:
+        write_result(result, plot.with_suffix(".json"))
+        plot_staleness(result, plot)
+    if json:
+        print_json(result.to_dict())
+    else:
+        _print(staleness_tables(result))
 
 
 def _stack(settings: Settings) -> Stack:

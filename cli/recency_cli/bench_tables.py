@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from recency_bench.load import LoadResult
     from recency_bench.prequential import PrequentialResult
     from recency_bench.quality import QualityResult
+    from recency_bench.staleness import StalenessResult
     from recency_bench.swaps import SwapResult
 
 
@@ -131,3 +132,17 @@ def swap_tables(result: SwapResult) -> list[Table]:
         table("", ("resident MiB", f"swap {result.settled}", "last"), memory, right=(f"swap {result.settled}", "last")),
         *(table("first trouble", ("",), [(line,)]) for line in result.trouble[:3]),
     ]
+
+
+def staleness_tables(result: StalenessResult) -> list[Table]:
+    """Everything live, then each channel held back."""
+    columns = ("held back", "by", *(f"{group}, NDCG@10" for group in result.live), "less than live, all [95 %]")
+    rows = [("nothing", "", *(f"{figure.mean:.4f}" for figure in result.live.values()), "")]
+    rows += [
+        (point.channel, point.delay, *(f"{figure.mean:.4f}" for figure in point.figures.values()),
+         _interval(point.less["all"], sign="+"))
+        for point in sorted(result.points, key=lambda point: (point.channel, point.seconds))
+    ]  # fmt: skip
+    asked = "" if result.every == 1 else f", each {result.every}th asked for"
+    title = f"{result.cases:,} events of {result.users:,} users{asked}; a window lasts {age(result.window_seconds)} on average"
+    return [table(title, columns, rows, right=columns[2:])]
