@@ -1,10 +1,13 @@
-"""The release's two pictures. The same numbers give the same bytes: no time stamp, no version is written into them."""
+"""A release's pictures. The same numbers give the same bytes: no time stamp, no version is written into them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from recency_export.judgement import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,6 +43,41 @@ def plot_metrics(path: Path, title: str, bars: Mapping[str, Mapping[str, float]]
     axes.set_title(title)
     if bars:
         axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One metric under both releases, and the paired difference with its interval."""
+
+    label: str
+    candidate: float
+    parent: float
+    change: Interval
+
+
+def plot_comparison(path: Path, title: str, pairs: Sequence[Pair]) -> None:
+    """NDCG@10 of candidate and parent on the left; on the right what changed, and how sure that is."""
+    figure = _figure()
+    left, right = figure.subplots(1, 2)
+    places = range(len(pairs))
+    for offset, name in ((-0.2, "parent"), (0.2, "candidate")):
+        values = [getattr(pair, name) for pair in pairs]
+        drawn = left.bar([place + offset for place in places], values, 0.38, label=name)
+        left.bar_label(drawn, fmt="%.3f", fontsize="x-small")
+    left.set_ylabel("NDCG@10")
+    for place, pair in enumerate(pairs):
+        change = pair.change
+        reach = [[max(0.0, change.value - change.low)], [max(0.0, change.high - change.value)]]
+        right.errorbar([place], [change.value], yerr=reach, fmt="o", capsize=5, color="tab:green")
+    right.axhline(0.0, color="grey", linewidth=0.8)
+    right.set_ylabel("change against the parent (95 % interval)")
+    right.set_xlim(-0.6, max(len(pairs) - 0.4, 0.6))
+    for axes in (left, right):
+        axes.set_xticks(list(places), [pair.label for pair in pairs])
+    if pairs:
+        left.legend(fontsize="small")
+    figure.suptitle(title)
     _save(figure, path)
 
 

@@ -33,6 +33,7 @@ def evidence_of(work: RunWork, folder: Path, targets: tuple[str, ...]) -> Eviden
         parent_observed=_observed(before, work.parent_manifest.calibration),
         exposure=Exposure(
             item_ids=work.desk.item_ids,
+            slates=len(arrays["candidate_slates_rank"]),
             candidate=arrays["candidate_exposure"],
             parent=arrays["parent_exposure"],
             users=arrays["new_users"],

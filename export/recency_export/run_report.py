@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recency_export.run_plots import COMPARISON, TRAINING
 from recency_export.tracking import Run, TrackingSettings, open_run
 
 if TYPE_CHECKING:
@@ -32,5 +33,9 @@ def report_run(work: RunWork, run: Run, metrics: Mapping[str, float]) -> None:
         run.scalars(epoch, {"loss": loss})
     for epoch, ndcg in zip(curve["checked_epochs"], curve["ndcg"], strict=True):
         run.scalars(epoch, {"newest_retrieval_ndcg_at_10": ndcg})
+    for picture in (TRAINING, COMPARISON):
+        path = work.workspace / "evaluate" / picture
+        if path.is_file():
+            run.figure(path.stem, path)
     seconds = {f"seconds_{time.stage}": time.seconds for time in work.times if not time.skipped}
     run.summary(dict(metrics) | seconds)

@@ -25,6 +25,7 @@ from recency_export.parent import Parent, parent_serving
 from recency_export.parity import check_parity
 from recency_export.plan import Plan
 from recency_export.ranker import fit_ranker
+from recency_export.run_plots import plot_run
 from recency_export.serving import Serving
 from recency_export.settings import BootstrapConfig
 from recency_export.slate_loss import slates_of
@@ -153,7 +154,7 @@ def run_export(desk: Desk, folder: Path) -> None:
 
 def run_evaluate(desk: Desk, parent: Parent, folder: Path, advance: Advance) -> None:
     """Writes cases.npz (candidate and parent on the newest events, on old ones, and who stands in whose slates),
-    metrics.json and calibration.json."""
+    metrics.json and calibration.json, training.png and comparison.png."""
     config, data = desk.config, desk.data
     targets = targets_of(data, desk.plan.after)
     newest = whole_cases(data, data.held_out)
@@ -182,6 +183,14 @@ def run_evaluate(desk: Desk, parent: Parent, folder: Path, advance: Advance) -> 
     calibration = _calibration(parts["candidate_newest"], len(newest), desk.trained.manifest.calibration)
     _write(folder / "calibration.json", asdict(calibration))
     _write(folder / "metrics.json", _metrics(desk, parts, calibration))
+    plot_run(
+        folder,
+        desk.workspace / "fine_tune" / "curve.json",
+        parts,
+        {"newest": newest.user, "old": old.user},
+        f"release {desk.plan.release} beside release {desk.plan.parent}",
+        config.gate.sampling,
+    )
 
 
 def _calibration(newest: Answers, cases: int, parents: Calibration) -> Calibration:
