@@ -37,10 +37,19 @@ def list_releases(context: typer.Context, json: Json = False) -> None:
         ndcg = facts["metrics"].get("validation_ndcg_at_10")
         rows.append(
             (record.release, record.state.value, facts["created"], facts["items"], facts["events"],
-             f"{ndcg:.4f}" if ndcg is not None else "", record.reason)
+             f"{ndcg:.4f}" if ndcg is not None else "", _newest(facts["metrics"]), record.reason)
         )  # fmt: skip
-    columns = ("release", "state", "published", "items", "events", "NDCG@10 (validation)", "reason")
-    console().print(table("", columns, rows, right=("release", "items", "events", "NDCG@10 (validation)")))
+    columns = (
+        "release",
+        "state",
+        "published",
+        "items",
+        "events",
+        "NDCG@10 (validation)",
+        "newest (parent's)",
+        "reason",
+    )
+    console().print(table("", columns, rows, right=columns[3:-1]))
 
 
 @app.command("show", epilog="Example: recency release show 1")
@@ -55,8 +64,10 @@ def show(
     from pathlib import Path
 
     from recency_cli.errors import NotReady
+    from recency_cli.lineage_shown import beside_parent, lineage
     from recency_cli.screen import console, print_json, table
     from recency_cli.whereabouts import use_at, use_json, use_rows, whereabouts
+    from recency_inference.artifacts import local_folder
     from recency_store.manifest import verify
 
     settings = settings_of(context)
@@ -65,7 +76,8 @@ def show(
         where = whereabouts(store, record.release, now_micros()) if record is not None else {}
     if record is None:
         raise NotReady("no release is active yet; make the first one with: recency export bootstrap")
-    facts = {**_facts(record), **where}
+    manifest = json_text.loads(record.manifest_json or "{}")
+    facts = {**_facts(record), **lineage(manifest, local_folder(record.url), settings.data), **where}
     # Asked only where a gateway has to do with it: nobody waits for one that does not run.
     asked = bool(where["served_by"] or where["refused_by"])
     use = use_at(settings["gateway.grpc_address"], record.release) if asked else None
@@ -77,6 +89,7 @@ def show(
         return
     metrics = facts.pop("metrics")
     facts |= {
+        "pictures": "\n".join(facts["pictures"]),
         "served_by": ", ".join(where["served_by"]),
         "ready_at": ", ".join(where["ready_at"]),
         "refused_by": "; ".join(f"{who}: {why}" for who, why in where["refused_by"].items()),
@@ -84,9 +97,22 @@ def show(
     console().print(table(f"release {record.release}", ("", ""), facts.items()))
     if use is not None:
         console().print(table(f"at gateway {use.gateway}", ("", ""), use_rows(use)))
+    pairs = beside_parent(metrics)
+    if pairs:
+        compared = [(name, f"{ours:.4f}", f"{theirs:.4f}", f"{ours - theirs:+.4f}") for name, ours, theirs in pairs]
+        columns = ("metric", f"release {record.release}", f"release {record.parent}", "change")
+        console().print(table("beside its parent", columns, compared, right=columns[1:]))
     if metrics:
+        told = {name for name, _, _ in pairs}
+        metrics = {name: value for name, value in metrics.items() if "_parent_" not in name and name not in told}
         rows = [(name, f"{value:.4f}") for name, value in sorted(metrics.items())]
         console().print(table("metrics", ("metric", "value"), rows, right=("value",)))
+
+
+def _newest(metrics: dict[str, float]) -> str:
+    """NDCG@10 on the newest events, and the parent's on the same."""
+    ours, theirs = metrics.get("newest_ndcg_at_10"), metrics.get("newest_parent_ndcg_at_10")
+    return f"{ours:.4f} ({theirs:.4f})" if ours is not None and theirs is not None else ""
 
 
 def _facts(record: ReleaseRecord) -> dict[str, Any]:
