@@ -131,11 +131,11 @@ def nan_vectors(folder: Path) -> None:
         file.write(vectors.tobytes())
 
 
-def slow(folder: Path) -> None:
+def slow(folder: Path, layers: int = 256) -> None:
     """The recommender does a lot of work on the side, which changes nothing."""
     path = folder / spec.RECOMMENDER / "model.onnx"
     model = onnx.load(path, load_external_data=False)
-    width, layers = 1024, 256
+    width = 1024
     weights = np.full((width, width), 1.0 / width, dtype=np.float32)
     constants = {"side_in": np.full((DIM, width), 1e-3, np.float32), "side": weights, "side_zero": np.float32(0)}
     model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), n) for n, v in constants.items())

@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,5 +181,8 @@ class Callers:
             assert time.monotonic() < limit, (self.answers[-3:], self.degraded[-3:])
             await asyncio.sleep(0.02)
 
-
-Step = Callable[[], Awaitable[None]]
+    async def more(self, count: int) -> int:
+        """Waits for so many more answers, and tells where they begin."""
+        before = len(self.answers)
+        await self.until(lambda: len(self.answers) > before + count)
+        return before

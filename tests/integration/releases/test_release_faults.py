@@ -88,8 +88,7 @@ async def test_an_active_release_that_cannot_serve_leaves_the_served_one_and_say
                 stage.store.set_release_state(broken, ReleaseState.ACTIVE)
                 reason = await told(here, stage, broken, says)
             assert any(says in str(entry.get("reason", "")) for entry in logs), (says, logs)
-            before = len(calls.answers)
-            await calls.until(lambda seen=before: len(calls.answers) > seen + 20)
+            await calls.more(20)
             if stage.active() == broken:
                 assert f'recency_release_refused{{release="{broken}"}} 1.0' in await here.get("/metrics")
                 shown = (await here.client.get_release(broken)).use
@@ -187,7 +186,7 @@ def fails_on_purchases(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def slowly(folder: Path, manifest: Manifest) -> Manifest:
-    slow(folder)
+    slow(folder, layers=64)
     return sign(folder, manifest)
 
 
@@ -221,8 +220,7 @@ async def test_a_canary_that_goes_wrong_ends_itself_and_the_others_notice_nothin
         assert record.state is ReleaseState.RETIRED
         assert says in record.reason
         assert "recency_canary_rollbacks_total 1.0" in await here.get("/metrics")
-        before = len(calls.answers)
-        await calls.until(lambda: len(calls.answers) > before + 30)
+        before = await calls.more(30)
         assert calls.seen(before + 8) == {good}
     assert calls.mixed == []
     if change is slowly:

@@ -24,7 +24,7 @@ async def test_swaps_a_canary_and_a_rollback_fail_no_request_and_mix_no_answer(
     calls = Callers()
     async with gateway("a") as a, gateway("b") as b:
         async with calls.on(a, b):
-            await calls.until(lambda: len(calls.answers) > 50)
+            await calls.more(50)
             done = await a.client.activate_release(second, reason="better", wait=timedelta(seconds=20))
             assert done.served
             for here in (a, b):
@@ -33,8 +33,7 @@ async def test_swaps_a_canary_and_a_rollback_fail_no_request_and_mix_no_answer(
             canary = await b.client.set_canary(third, 0.5, reason="try")
             assert (canary.state, canary.canary_fraction, canary.reason) == (ReleaseState.CANARY, 0.5, "try")
             await calls.until(lambda: {("a", third), ("b", third)} <= {(g, r) for g, _, r in calls.answers})
-            before = len(calls.answers)
-            await calls.until(lambda: len(calls.answers) > before + 200)
+            before = await calls.more(200)
             # Those that were under way when the canary began are past.
             for _, user, release in calls.answers[before + 16 :]:
                 assert release == (third if canary_share(user, third) < 0.5 else second)
@@ -49,8 +48,7 @@ async def test_swaps_a_canary_and_a_rollback_fail_no_request_and_mix_no_answer(
             assert (back.release, back.state, back.reason) == (second, ReleaseState.ACTIVE, "clicks fell")
             for here in (a, b):
                 await here.until(lambda facts: facts["release"] == second)
-            before = len(calls.answers)
-            await calls.until(lambda: len(calls.answers) > before + 50)
+            before = await calls.more(50)
             assert calls.seen(before + 16) == {second}
         assert calls.seen() == {first, second, third}
         assert calls.degraded == []
