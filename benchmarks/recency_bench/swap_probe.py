@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ import grpc.aio
 
 from recency.v1 import recommendation_pb2
 from recency.v1.recommendation_pb2_grpc import RecommendationServiceStub
+from recency_features.golden import TOLERANCE
 
 _PAUSE_SECONDS = 0.05
+_PAGE = 10
 _TIMEOUT_SECONDS = 5.0
 # Enough users without events that a canary of a tenth of them has some.
 _PLAIN_USERS = 20
@@ -37,7 +40,8 @@ class SwapProbe:
     # Release → when it was first seen in an answer, and the newest answer's release, by user.
     first_seen: dict[int, float] = field(default_factory=dict)
     serving: dict[str, int] = field(default_factory=dict)
-    _slates: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    # By probe, the base's items with their scores, best first: more than a probe asks for later.
+    _scores: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Learns the base's slates, then asks and checks until told to stop."""
@@ -50,7 +54,8 @@ class SwapProbe:
                 await asyncio.sleep(_PAUSE_SECONDS if self.base else 0)
 
     async def _ask(self, stub: Any, user: str, query: str) -> None:
-        request = recommendation_pb2.RecommendRequest(user_id=user, query=query, query_weight=1.0 if query else 0.0)
+        weight, size = (1.0 if query else 0.0), (_PAGE if self.base else 3 * _PAGE)
+        request = recommendation_pb2.RecommendRequest(user_id=user, query=query, query_weight=weight, page_size=size)
         try:
             answer = await stub.Recommend(request, timeout=_TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:
@@ -61,23 +66,26 @@ class SwapProbe:
         if answer.degraded:
             self.failed.append(f"degraded: {answer.degraded_reason}")
             return
-        slate = [found.item_id for found in answer.recommendations]
-        if len(self._slates) < len(_requests()):
-            self._slates[user, query] = slate
-            if len(self._slates) == len(_requests()):
+        slate = [(found.item_id, found.score) for found in answer.recommendations]
+        if len(self._scores) < len(_requests()):
+            self._scores[user, query] = dict(slate)
+            if len(self._scores) == len(_requests()):
                 self.base = release
-        elif slate != self.expected(release, user, query):
-            self.mixed.append(f"release {release}, user {user!r}, query {query!r}: {slate}")
+        elif wrong := self._wrong(release, user, query, slate):
+            self.mixed.append(f"release {release}, user {user!r}, query {query!r}: {wrong}")
         self.first_seen.setdefault(release, time.monotonic())
         self.serving[user] = release
 
-    def expected(self, release: int, user: str, query: str) -> list[str]:
-        """The slate that a release gives a user."""
-        slate = self._slates[user, query]
-        if release == self.base:
-            return slate
-        names = self.names(release)
-        return [names.get(item_id, item_id) for item_id in slate]
+    def _wrong(self, release: int, user: str, query: str, slate: list[tuple[str, float]]) -> str:
+        """What in a slate its release does not give. Each place must have the score that the base has there, and each item
+        the score of the base's item whose name it has taken: two that are as good as equal may change places."""
+        base = self._scores[user, query]
+        names = self.names(release) if release != self.base else {}
+        scores = {names.get(item_id, item_id): score for item_id, score in base.items()}
+        for (item_id, score), best in zip(slate, base.values(), strict=False):
+            if not abs(score - best) <= TOLERANCE or not abs(score - scores.get(item_id, math.inf)) <= TOLERANCE:
+                return f"item {item_id} has {score}, expected {scores.get(item_id)}, and {best} in its place"
+        return "" if len(slate) == _PAGE else f"{len(slate)} items"
 
 
 def _requests() -> list[tuple[str, str]]:

@@ -56,9 +56,14 @@ async def _run(
     from recency_cli.up import options_of
 
     _copy_store(settings, folder / "store.db")
-    mine = settings.changed(
-        {"data.path": folder, "data.store": folder / "store.db", "data.releases": Place(folder / "releases")}, "bench"
-    )
+    changes = {
+        "data.path": folder,
+        "data.store": folder / "store.db",
+        "data.releases": Place(folder / "releases"),
+        # What it learns would be in the slates, and the probes know only what the releases give.
+        "learner.enabled": False,
+    }
+    mine = settings.changed(changes, "bench")
     # Over whatever a file or the user's environment says: this stack must never work on the user's own data.
     variables = {
         "RECENCY_DATA_STORE": str(mine.store.resolve()),

@@ -66,7 +66,7 @@ class Repository:
                 shutil.rmtree(self.folder / model, ignore_errors=True)
 
     def stage(self, model: str, version: int, release: Path, manifest: Manifest) -> None:
-        """Puts a version in place from a verified release folder: hard links where it can, checked copies elsewhere."""
+        """Puts a version in place from a verified release folder."""
         parts = self.staging / f"{model}-{version}"
         shutil.rmtree(parts, ignore_errors=True)
         parts.mkdir(parents=True)
@@ -137,12 +137,17 @@ def _files_of(model: str, manifest: Manifest) -> dict[str, str]:
 
 
 def _link_or_copy(source: Path, target: Path, manifest: Manifest, name: str) -> None:
+    """A link of the item vectors, which are each release's own; a copy of everything else. Triton takes a version whose
+    file was linked once more, or once less, for a changed one, and reloads it: a graph that two releases share by links
+    would cost a reload of the one that serves."""
     try:
-        os.link(source.resolve(), target)
+        if target.name == _ITEMS:
+            os.link(source.resolve(), target)
+            return
     except OSError as error:
         # Another file system, or one without hard links (or a limit on them).
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
             raise
-        shutil.copyfile(source, target)
-        if file_entry(target) != manifest.files[name]:
-            raise OSError(errno.EIO, "the copy differs from its source", str(target)) from error
+    shutil.copyfile(source, target)
+    if file_entry(target) != manifest.files[name]:
+        raise OSError(errno.EIO, "the copy differs from its source", str(target))
