@@ -75,11 +75,11 @@ async def replay_arm(
     if found is not None:
         return found
     shutil.rmtree(folder, ignore_errors=True)
-    base.copy_store(folder)
+    base.copy_to(folder)
     clock = ReplayClock(stretch.cut_micros)
     with closing(open_sqlite(folder / "store.db")) as store:
         async with (
-            served_stack(stack.triton, stack.gateway, store, folder, base.releases, clock) as served,
+            served_stack(stack.triton, stack.gateway, store, folder, folder / "releases", clock) as served,
             grpc.aio.insecure_channel(served.gateway) as channel,
         ):
             asker = Asker(channel, clock)

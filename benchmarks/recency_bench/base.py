@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -41,11 +43,16 @@ class Base:
         receipts = [read_receipt(path) for path in (self.folder / "export").iterdir()]
         return sum(receipt.seconds for receipt in receipts if isinstance(receipt, Receipt))
 
-    def copy_store(self, to: Path) -> None:
-        """Puts a copy of the store into a folder."""
+    def copy_to(self, to: Path) -> None:
+        """Puts a copy of the store into a folder, also while somebody has it open, and its releases as links: releases that
+        share files with them lie beside them."""
         to.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob("store.db*"):
-            shutil.copyfile(path, to / path.name)
+        shutil.copytree(self.releases, to / "releases", copy_function=os.link)
+        with (
+            closing(sqlite3.connect(self.folder / "store.db")) as source,
+            closing(sqlite3.connect(to / "store.db")) as target,
+        ):
+            source.backup(target)
 
 
 def make_base(stretch: Stretch, folder: Path, export: BootstrapConfig, report: Progress) -> Base:

@@ -80,12 +80,12 @@ async def replay_late(
     if found is not None:
         return found
     shutil.rmtree(folder, ignore_errors=True)
-    base.copy_store(folder)
-    base.copy_store(folder / "log")
+    base.copy_to(folder)
+    base.copy_to(folder / "log")
     clock = ReplayClock(stretch.cut_micros)
     with closing(open_sqlite(folder / "store.db")) as store, closing(open_sqlite(folder / "log" / "store.db")) as log:
         async with (
-            served_stack(stack.triton, stack.gateway, store, folder, base.releases, clock) as served,
+            served_stack(stack.triton, stack.gateway, store, folder, folder / "releases", clock) as served,
             grpc.aio.insecure_channel(served.gateway) as channel,
         ):
             asker = Asker(channel, clock)
