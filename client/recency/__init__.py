@@ -6,8 +6,8 @@
         done = client.feedback([event("user-1", "film-7", "CLICK")])
         slate = client.recommend("user-1", page_size=5, consistency_token=done.consistency_token)
 
-`AsyncRecency` is the same for asyncio. `recency.errors` draws the tree of errors; `recency.types` holds what goes in and
-comes out, `recency.calls.RecommendOptions` what a Recommend may ask for, `recency.v1` the generated stubs.
+`AsyncRecency` is the same for asyncio. `recency.errors` draws the tree of errors; `recency.types` and `recency.release_types`
+hold what goes in and comes out, `recency.calls.RecommendOptions` what a Recommend may ask for, `recency.v1` the stubs.
 """
 
 from recency.aio import AsyncRecency
@@ -25,8 +25,8 @@ from recency.errors import (
     Unimplemented,
 )
 from recency.events import event
+from recency.release_types import Activation, Release, ReleaseArm, ReleaseShadow, ReleaseState, ReleaseUse
 from recency.types import (
-    Activation,
     DeleteResult,
     Event,
     EventType,
@@ -37,11 +37,6 @@ from recency.types import (
     Promotion,
     Recommendation,
     RecommendView,
-    Release,
-    ReleaseArm,
-    ReleaseShadow,
-    ReleaseState,
-    ReleaseUse,
     Slate,
     Source,
     UpsertResult,

@@ -14,17 +14,8 @@ from recency import calls
 from recency.calls import Call, RecommendOptions
 from recency.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS, OPTIONS, methods
 from recency.errors import from_call
-from recency.types import (
-    Activation,
-    DeleteResult,
-    Event,
-    FeedbackResult,
-    HideResult,
-    Item,
-    Release,
-    Slate,
-    UpsertResult,
-)
+from recency.release_types import Activation, Release
+from recency.types import DeleteResult, Event, FeedbackResult, HideResult, Item, Slate, UpsertResult
 
 Result = TypeVar("Result")
 

@@ -19,8 +19,8 @@ from recency.messages import (
     slate_from,
     struct_of,
 )
+from recency.release_types import Activation, Release
 from recency.types import (
-    Activation,
     DeleteResult,
     Event,
     FeedbackResult,
@@ -29,7 +29,6 @@ from recency.types import (
     Promotion,
     RecommendView,
     RejectedEvent,
-    Release,
     Slate,
     UpsertResult,
 )

@@ -11,6 +11,7 @@ from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
+from recency.release_types import Release, ReleaseArm, ReleaseShadow, ReleaseState, ReleaseUse
 from recency.types import (
     Event,
     EventType,
@@ -20,11 +21,6 @@ from recency.types import (
     Reason,
     ReasonKind,
     Recommendation,
-    Release,
-    ReleaseArm,
-    ReleaseShadow,
-    ReleaseState,
-    ReleaseUse,
     Slate,
     Source,
     Trace,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recency import types
+from recency import release_types, types
 from recency.v1 import event_pb2, recommendation_pb2, release_pb2
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def test_the_protos_are_free_of_lint():
         (types.Source, recommendation_pb2.Source, "SOURCE_"),
         (types.ReasonKind, recommendation_pb2.ReasonKind, "REASON_KIND_"),
         (types.RecommendView, recommendation_pb2.RecommendView, "RECOMMEND_VIEW_"),
-        (types.ReleaseState, release_pb2.ReleaseState, "RELEASE_STATE_"),
+        (release_types.ReleaseState, release_pb2.ReleaseState, "RELEASE_STATE_"),
     ],
 )
 def test_the_clients_enums_are_those_of_the_protos(ours, theirs, prefix):
