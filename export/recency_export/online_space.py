@@ -60,7 +60,8 @@ class Space:
 
     def step(self, users: UserVectors, lease: Lease) -> Progress | None:
         """Learns the next chunk of the log and moves the position with what came of it, in one transaction; None where
-        there is none. On any error nothing was learned, and this object is to be made anew."""
+        there is none. Where the call of Triton fails, nothing has happened; after an error of the store this object is
+        to be made anew."""
         if self._store.last_sequence() == self.position:
             return None
         changes = self._store.changes(self.position, self._config.chunk)
@@ -132,5 +133,6 @@ class Space:
         rows = self.items.rows(after_NW, places)
         self._store.put_learned(self.number, self._stored, changes.through, through_micros, rows, lease)
         self.items.keep(after_NW, places)
+        self._bounds.commit()
         self._stored = self.position = changes.through
         self.through_micros = through_micros
