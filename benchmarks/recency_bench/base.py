@@ -88,4 +88,13 @@ def _at(micros: int) -> Callable[[], int]:
 
 def _digest(stretch: Stretch, export: BootstrapConfig) -> str:
     known = [(event.event_id, event.time_micros) for event in stretch.known]
-    return digest_of(known, [new.item.item_id for new in stretch.items], dataclasses.replace(export, workspace=Path()))
+    decides = (
+        export.seed,
+        export.threads,
+        export.encoder_folder,
+        export.model,
+        export.train,
+        export.holdout,
+        export.ranker,
+    )
+    return digest_of(known, [new.item.item_id for new in stretch.items], *decides)

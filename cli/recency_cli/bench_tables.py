@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from recency_cli.screen import age, table
@@ -9,6 +11,8 @@ from recency_cli.screen import age, table
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from recency_bench.export_growth import Growth
+    from recency_bench.export_rounds import Round
     from recency_bench.freshness import FreshnessResult
     from recency_bench.intervals import Figure
     from recency_bench.load import LoadResult
@@ -144,5 +148,33 @@ def staleness_tables(result: StalenessResult) -> list[Table]:
         for point in sorted(result.points, key=lambda point: (point.channel, point.seconds))
     ]  # fmt: skip
     asked = "" if result.every == 1 else f", each {result.every}th asked for"
-    title = f"{result.cases:,} events of {result.users:,} users{asked}; a window lasts {age(result.window_seconds)} on average"
+    title = f"{result.cases:,} events of {result.users:,} users{asked}; a window lasts {age(result.window_seconds)}"
     return [table(title, columns, rows, right=columns[2:])]
+
+
+def export_tables(growth: Sequence[Growth], rounds: Sequence[Round]) -> list[Table]:
+    """First releases by the length of the log; then days replayed against a running stack, and their stages."""
+    stages = list(growth[0].stages)
+    columns = ("from events to a first release", "seconds", "training alone", "peak MiB", *stages)
+    rows = [
+        (f"{one.events:,}", f"{one.seconds:.1f}", f"{one.seconds_to_train:.1f}", f"{one.peak_bytes / 2**20:.0f}",
+         *(f"{one.stages[stage]:.1f}" for stage in stages))
+        for one in growth
+    ]  # fmt: skip
+    tables = [table("", columns, rows, right=columns[1:])]
+    for depth in dict.fromkeys(one.depth for one in rounds):
+        mine = [one for one in rounds if one.depth == depth]
+        seconds = [one.seconds for one in mine if one.seconds is not None]
+        named = list(dict.fromkeys(stage for one in mine for stage in one.stages))
+        title = f"{depth} release: from a day's last event to an answer that has learned it"
+        if seconds:
+            title += f", median {median(seconds):.1f} s of {len(mine)}"
+        columns = ("release", "events", "seconds", *named, "process and swap", "peak MiB", "")
+        rows = [
+            (str(one.release), str(one.events), "never" if one.seconds is None else f"{one.seconds:.1f}",
+             *(f"{one.stages.get(stage, 0.0):.2f}" for stage in named),
+             "" if one.rest is None else f"{one.rest:.1f}", f"{one.peak_bytes / 2**20:.0f}", one.reason)
+            for one in mine
+        ]  # fmt: skip
+        tables.append(table(title, columns, rows, right=columns[:-1]))
+    return tables
