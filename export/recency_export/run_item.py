@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recency_export.activate import decide, ready_targets, wait_served
-from recency_export.evidence import Evidence
 from recency_export.item_release import item_release, wait_for_learner
 from recency_export.lineage import release_folder
+from recency_export.log_evidence import evidence_from_log
 from recency_export.plan import active_parent
 from recency_export.progress import Progress
 from recency_export.run_work import RunOutcome, StageTime
@@ -67,7 +67,9 @@ def run_item(
     timed.done("ready", time.monotonic() - begun, False)
     begun = time.monotonic()
     timed.started("gate")
-    evidence = Evidence(record.release, release_folder(record), release_folder(parent), targets=targets)
+    evidence = evidence_from_log(
+        store, record.release, release_folder(record), release_folder(parent), targets, config.seed
+    )
     judged = decide(store, evidence, parent.release, config.gate, lease)
     timed.done("gate", time.monotonic() - begun, False)
     served = None
