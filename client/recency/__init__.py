@@ -6,8 +6,8 @@
         done = client.feedback([event("user-1", "film-7", "CLICK")])
         slate = client.recommend("user-1", page_size=5, consistency_token=done.consistency_token)
 
-`AsyncRecency` is the same for asyncio. `recency.errors` draws the tree of errors; `recency.types` and `recency.release_types`
-hold what goes in and comes out, `recency.calls.RecommendOptions` what a Recommend may ask for, `recency.v1` the stubs.
+`AsyncRecency` is the same for asyncio. `recency.errors` draws the tree of errors; `recency.types` and
+`recency.release_types` hold what goes in and comes out, `recency.calls.RecommendOptions` what a Recommend may ask for, `recency.v1` the stubs.
 """
 
 from recency.aio import AsyncRecency
