@@ -7,7 +7,8 @@
         slate = client.recommend("user-1", page_size=5, consistency_token=done.consistency_token)
 
 `AsyncRecency` is the same for asyncio. `recency.errors` draws the tree of errors; `recency.types` and
-`recency.release_types` hold what goes in and comes out, `recency.calls.RecommendOptions` what a Recommend may ask for, `recency.v1` the stubs.
+`recency.release_types` hold what goes in and comes out, `recency.calls.RecommendOptions` what a Recommend may ask for,
+`recency.v1` the generated stubs.
 """
 
 from recency.aio import AsyncRecency
