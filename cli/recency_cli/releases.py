@@ -97,7 +97,8 @@ def show(
     console().print(table(f"release {record.release}", ("", ""), facts.items()))
     if use is not None:
         console().print(table(f"at gateway {use.gateway}", ("", ""), use_rows(use)))
-    pairs = beside_parent(metrics)
+    # An item release has its weights' figures: they were measured beside another release's parent.
+    pairs = beside_parent(metrics) if manifest.get("kind") != "item" else []
     if pairs:
         compared = [(name, f"{ours:.4f}", f"{theirs:.4f}", f"{ours - theirs:+.4f}") for name, ours, theirs in pairs]
         columns = ("metric", f"release {record.release}", f"release {record.parent}", "change")

@@ -197,7 +197,7 @@ def _manifest(
     log: Log,
     fresh: int,
 ) -> Manifest:
-    """The parent's, but for what is another: weights and so what they measured are the same."""
+    """The parent's, but for what is another: weights, so the run that trained them and what they measured, are the same."""
     versions = base.manifest.model_versions | {RECOMMENDER: number, SCORER: number}
     metrics = base.manifest.metrics | {"learned_items": float(len(learned.rows)), "fresh_items": float(fresh)}
     return replace(
@@ -214,7 +214,6 @@ def _manifest(
         event_count=log.events,
         model_versions=versions,
         metrics=metrics,
-        run="",
         files={},
     )
 
