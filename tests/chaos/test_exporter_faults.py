@@ -1,0 +1,151 @@
+"""An exporter that is killed at any file operation, and run again, makes the release that it would have made; the release
+that serves is never touched by one that comes to nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from exporter_nursery import KILLED, NOW_MICROS, Nursery, small_config
+from small_shop import export_word_average, make_event, make_item, shop
+
+import recency_export.text_encoder as text_encoder_module
+from recency_export.pipeline import bootstrap
+from recency_export.progress import Silent
+from recency_store.manifest import verify
+from recency_store.records import NewItem, ReleaseState
+from recency_store.sqlite import SqliteStore, open_sqlite
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+_SEED, _QUICK, _ALL = 5, 10, 60
+_EVERYTHING = bool(os.environ.get("RECENCY_CHAOS"))
+FAULTS = range(_ALL if _EVERYTHING else _QUICK)
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    made = Nursery()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with 200 items, release 1, and feedback that came after it, a new item's among it."""
+    root = tmp_path_factory.mktemp("exporter") / "base"
+    root.mkdir()
+    encoder = root.parent / "encoder"
+    encoder.mkdir()
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        (encoder / name).write_text("read by nobody: the text encoder is made in another way")
+    source = shop(users=60)
+    with _opened(root) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_encoder_module, "export_encoder", export_word_average)
+        items = [NewItem(item.item()) for item in source.list_items(1_000)]
+        store.upsert_items(items, NOW_MICROS)
+        store.append([logged.event() for logged in source.scan_log()])
+        bootstrap(store, root / "releases", small_config(root), Silent(), lambda: NOW_MICROS)
+        shutil.rmtree(root / "workspace")
+        store.upsert_items([make_item(200)], NOW_MICROS)
+        for number in range(120):
+            item = 200 if number % 10 == 0 else number * 7 % 200
+            micros = NOW_MICROS - 1_000_000 * (200 - number)
+            store.append([make_event(10_000 + number, f"user-{number % 12}", f"item-{item:03}", micros)])
+    return root
+
+
+class _opened:
+    def __init__(self, root: Path) -> None:
+        self._store = open_sqlite(root / "store.db")
+
+    def __enter__(self) -> SqliteStore:
+        return self._store
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+
+@pytest.fixture(scope="module")
+def copied(base: Path) -> Callable[[str], Path]:
+    """A copy of the base: another store, the same files of release 1 by hard links."""
+
+    def copy(name: str) -> Path:
+        root = base.parent / name
+        shutil.copytree(base / "releases", root / "releases", copy_function=os.link)
+        shutil.copyfile(base / "store.db", root / "store.db")
+        return root
+
+    return copy
+
+
+@pytest.fixture(scope="module")
+def unkilled(nursery: Nursery, copied: Callable[[str], Path]) -> tuple[list[str], str]:
+    """The operations of a run that nothing happens to, and its manifest."""
+    root = copied("unkilled")
+    ran = nursery.run(root)
+    assert ran["status"] == 0, ran["errors"]
+    return ran["operations"], _manifest(root)
+
+
+def _manifest(root: Path) -> str:
+    return (root / "releases" / "2" / "manifest.json").read_text(encoding="utf-8")
+
+
+def _states(root: Path) -> dict[int, ReleaseState]:
+    with _opened(root) as store:
+        return {record.release: record.state for record in store.list_releases()}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_run_that_is_killed_at_any_file_operation_is_gone_on_with_to_the_same_release(
+    nursery: Nursery, copied: Callable[[str], Path], unkilled: tuple[list[str], str], fault: int
+) -> None:
+    operations, expected = unkilled
+    # Spread over the whole run, each at a place of its own within its part.
+    part = len(operations) / len(FAULTS)
+    kill_at = 1 + int((fault + random.Random(f"{_SEED} {fault}").random()) * part)
+    root = copied(f"killed-{fault}")
+
+    ran = nursery.run(root, kill_at=kill_at)
+
+    assert ran["status"] == KILLED
+    where = f"killed before operation {kill_at} of {len(operations)}: {ran['operations'][-1]}"
+    print(where)
+    states = _states(root)
+    active = [number for number, state in states.items() if state is ReleaseState.ACTIVE]
+    assert len(active) == 1, where
+    verify(root / "releases" / str(active[0]))
+    assert not [number for number in states if not (root / "releases" / str(number) / "manifest.json").is_file()], where
+
+    again = nursery.run(root)
+
+    assert again["status"] == 0, f"{where}; then {again['errors']}"
+    assert _states(root) == {1: ReleaseState.RETIRED, 2: ReleaseState.ACTIVE}, where
+    assert _manifest(root) == expected, where
+    verify(root / "releases" / "2")
+    shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("folder", ["snapshot.partial", "onnx.partial", ".2.staging"])
+def test_a_disk_that_fills_up_is_named_and_what_serves_goes_on(
+    nursery: Nursery, copied: Callable[[str], Path], unkilled: tuple[list[str], str], folder: str
+) -> None:
+    operations, expected = unkilled
+    root = copied(f"full-{folder.strip('.')}")
+
+    # From the first file in this folder on nothing more fits.
+    ran = nursery.run(root, full_at=operations.index(f"mkdir {folder}") + 2)
+
+    assert ran["status"] == 1
+    assert "the disk is full" in ran["errors"][0]
+    assert _states(root) == {1: ReleaseState.ACTIVE}
+    verify(root / "releases" / "1")
+    assert not list((root / "releases").glob(".*"))
+
+    assert nursery.run(root)["status"] == 0
+    assert _manifest(root) == expected
+    shutil.rmtree(root)
