@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from recency_inference.agent_metrics import AgentMetrics
-from recency_inference.parts import Key, recorded_versions
+from recency_inference.parts import MODELS, Key, recorded_versions
 from recency_inference.wanted import READY, ready_lease
 from recency_store.errors import StoreError
 from recency_store.protocol import Store
@@ -96,4 +96,5 @@ class Refusals:
         versions = recorded_versions(record)
         leases = self._store.list_leases(f"{READY}/{record.release}/", self._clock())
         elsewhere = any(lease.name != ready_lease(record.release, self._target) for lease in leases)
-        return elsewhere or (bool(versions) and versions <= loaded)
+        named = {model for model, _ in versions}
+        return elsewhere or (named.issuperset(MODELS) and versions <= loaded)
