@@ -168,7 +168,13 @@ def _fine_tune(work: Work, folder: Path) -> None:
     # Named by its inputs: a checkpoint of other data or settings is not gone on from.
     checkpoints = work.config.workspace / "fine_tune.checkpoints"
     checkpoint = checkpoints / f"{work.inputs[:16]}.pt"
-    run_fine_tune(work.config, work.config.workspace, folder, checkpoint, work.advance("fine_tune"))
+    parquet = None
+    if work.config.train.workers > 1:
+        from recency_export.parquet import compact
+
+        parquet = work.config.workspace.parent / "parquet"
+        compact(work.store, parquet)
+    run_fine_tune(work.config, work.config.workspace, folder, checkpoint, work.advance("fine_tune"), parquet)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

@@ -49,6 +49,9 @@ class TrainSettings:
     check_cases: int = 1_500
     # Fewer training targets than this teach nothing that holds: the model stays as it starts.
     least_targets: int = 50
+    # More than one: workers under Ray Train (docs/scaling-training.md), in a cluster of this machine's own or at an address.
+    workers: int = 1
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

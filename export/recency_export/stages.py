@@ -44,11 +44,28 @@ from recency_store.manifest import Calibration
 TREND_BIAS_WEIGHT = 0.0
 
 
-def run_fine_tune(config: BootstrapConfig, workspace: Path, folder: Path, checkpoint: Path, advance: Advance) -> None:
-    """Writes weights.npz and curve.json."""
+def run_fine_tune(
+    config: BootstrapConfig,
+    workspace: Path,
+    folder: Path,
+    checkpoint: Path,
+    advance: Advance,
+    parquet: Path | None = None,
+) -> None:
+    """Writes weights.npz and curve.json; with several workers these read the log from `parquet`."""
     torch.set_num_threads(config.threads)
     snapshot, data = _inputs(workspace)
-    model, curve = fine_tune(data, snapshot.text_vectors, config.model, config.train, config.seed, checkpoint, advance)
+    if config.train.workers > 1 and parquet is not None:
+        from recency_export.ray_train import fine_tune_with_ray, shared_inputs
+
+        shared = shared_inputs(
+            parquet, snapshot, data, config.model, config.train, config.seed, config.threads, checkpoint
+        )
+        model, curve = fine_tune_with_ray(shared, checkpoint.parent / "ray", advance)
+    else:
+        model, curve = fine_tune(
+            data, snapshot.text_vectors, config.model, config.train, config.seed, checkpoint, advance
+        )
     write_weights(model, str(folder / "weights.npz"))
     _write(folder / "curve.json", asdict(curve))
 

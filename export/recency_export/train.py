@@ -170,8 +170,8 @@ def _epoch(
         (loss * (own * team.size / weight) if team.size > 1 else loss).backward()
         torch.nn.utils.clip_grad_norm_(lesson.parameters(), settings.clip_norm)
         optimizer.step()
-        losses.append(float(loss.detach()))
-    mean = team.mean(float(np.mean(losses)) if losses else 0.0, len(losses))
+        losses.append(float(loss.detach()) * (own / weight))
+    mean = team.total(float(np.mean(losses)) if losses else 0.0)
     if not np.isfinite(mean):
         raise NonFinite(f"the loss of epoch {epoch + 1} is {mean}; lower the learning rate (train.learning_rate)")
     return mean
