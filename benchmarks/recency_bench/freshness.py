@@ -2,7 +2,8 @@
 
 Each figure runs from before the write is sent to after the first answer that reflects it has come, with no token and
 without help: behaviour (Feedback → an answer made from it), item (Upsert → a slate that holds it), hide and delete
-(→ a slate without it). References in the same run: a durable write of one event to the store's own kind of file on the
+(→ a slate without it), learned (Feedback → an answer that rests on what the item learner made of it; left out where
+none learns). References in the same run: a durable write of one event to the store's own kind of file on the
 same disk, and a plain Recommend, so that the rest is what freshness itself costs.
 
 Users are `bench-…`; their events are VIEWs, which no model trains on; the items are deleted again.
@@ -77,6 +78,9 @@ async def freshness(
                     measured[name].record(seconds)
             advance(done + 1)
         last = await probe.recommend(user_id="")
+        if not probe.learns:
+            measured.pop(_LEARNED)
+            never.pop(_LEARNED)
         rows = {name: latencies.summary() for name, latencies in measured.items()}
     rows["store: durable write"] = await asyncio.to_thread(_durable_writes, rounds, scratch)
     return FreshnessResult(
@@ -89,7 +93,8 @@ async def freshness(
     )
 
 
-_FIGURES = ("behaviour → effect", "item → effect", "hide → effect", "delete → effect", "plain Recommend")
+_LEARNED = "event → learned"
+_FIGURES = ("behaviour → effect", "item → effect", "hide → effect", "delete → effect", _LEARNED, "plain Recommend")
 
 
 class _Probe:
@@ -99,6 +104,8 @@ class _Probe:
         self._recommendations: Any = RecommendationServiceStub(channel)  # type: ignore[no-untyped-call]
         self._catalog: Any = CatalogServiceStub(channel)  # type: ignore[no-untyped-call]
         self._known: list[str] = []
+        # Whether an item learner is at work: no round waits for one that is not.
+        self.learns = True
 
     async def prepare(self) -> None:
         """Learns some item ids to view, and warms the way."""
@@ -124,6 +131,9 @@ class _Probe:
         await self.recommend(user_id=user)
         plain = time.perf_counter() - started
         behaviour = await self._behaviour(user, self._known[number % len(self._known)])
+        learned = await self._learned(user, self._known[number % len(self._known)]) if self.learns else None
+        if number == 0:
+            self.learns = learned is not None
         item_id = f"bench-item-{uuid.uuid4().hex[:12]}"
         title = f"{_TITLES[number % len(_TITLES)]} {number}"
         text = f"{title}: a gentle story about a person, a machine and the weather of island {number}."
@@ -146,6 +156,7 @@ class _Probe:
         return {
             "plain Recommend": plain,
             "behaviour → effect": behaviour,
+            _LEARNED: learned,
             "item → effect": came,
             "hide → effect": hidden,
             "delete → effect": deleted,
@@ -158,6 +169,20 @@ class _Probe:
 
         async def reflected() -> bool:
             return (await self.recommend(user_id=user)).freshness.events_used == 1
+
+        feedback = event_pb2.FeedbackRequest(events=[event])
+        return await _until(lambda: self._recommendations.Feedback(feedback), reflected)
+
+    async def _learned(self, user: str, item_id: str) -> float | None:
+        """An event → the item learner has read it, and this gateway what came of it."""
+        event = event_pb2.Event(
+            event_id=uuid.uuid4().hex, user_id=user, item_id=item_id, type=event_pb2.EVENT_TYPE_VIEW
+        )
+        event.event_time.GetCurrentTime()
+        at = event.event_time.ToMicroseconds()
+
+        async def reflected() -> bool:
+            return (await self.recommend(user_id=user)).freshness.learned_through_time.ToMicroseconds() >= at
 
         feedback = event_pb2.FeedbackRequest(events=[event])
         return await _until(lambda: self._recommendations.Feedback(feedback), reflected)
