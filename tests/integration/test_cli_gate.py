@@ -13,6 +13,7 @@ from gated_release import NAMES, write_gated
 from typer.testing import CliRunner
 
 from recency.v1 import event_pb2
+from recency_cli.lineage_shown import open_command
 from recency_cli.main import app
 from recency_export.gate import GateSettings, judge
 from recency_export.log_evidence import evidence_from_log
@@ -128,6 +129,12 @@ def test_a_refused_release_is_kept_listed_with_its_reasons_and_served_to_no_one(
     assert "parity_onnx: golden case 2" in call(data, "release", "show", "3")["reason"]
     assert (data / "releases" / "3" / "manifest.json").is_file()
     assert listed[1]["state"] == "ACTIVE"
+
+
+def test_a_run_that_was_kept_offline_is_shown_with_what_sends_it() -> None:
+    said = open_command("wandb:films/release-7", Path("/srv/my data"))
+    assert said == "wandb sync '/srv/my data/runs/wandb'/offline-run-*-release-7"
+    assert open_command("", Path("/srv")) == ""
 
 
 def test_show_names_the_run_the_pictures_and_what_changed_against_the_parent(data: Path) -> None:
