@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import islice
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import structlog
@@ -47,11 +48,12 @@ class Learned:
         self._serving = serving
         self._threads = threads
         self._poll_seconds = poll_seconds
-        self._states: dict[int, LearnedState] = {}
+        # By the release itself, not by its number: one that comes back by a rollback begins anew.
+        self._states: WeakKeyDictionary[Release, LearnedState] = WeakKeyDictionary()
 
     def of(self, release: Release) -> LearnedState:
         """How far a release reflects it."""
-        return self._states.get(release.number, LearnedState())
+        return self._states.get(release) or LearnedState()
 
     async def run(self) -> None:
         """Follows until cancelled."""
@@ -75,9 +77,7 @@ class Learned:
             release.learn(some)
             await asyncio.sleep(0)
         new.items = release.learned_count
-        self._states[release.number] = new
-        serving = {release.number, *(other.number for other in self._serving())}
-        self._states = {number: kept for number, kept in self._states.items() if number in serving}
+        self._states[release] = new
 
     def _read(self, release: Release, state: LearnedState) -> tuple[LearnedState | None, list[tuple[str, F32]]]:
         manifest = release.manifest

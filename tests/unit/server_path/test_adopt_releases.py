@@ -7,13 +7,14 @@ import itertools
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recency_features.spec import RECOMMENDER
 from recency_server.query import Deadline, Query
 from recency_server.recommend import recommend
 from recency_store.memory import MemoryStore
-from recency_store.records import ReleaseState
+from recency_store.records import LearnedRow, ReleaseState
 
 from .conftest import ITEMS, NOW, Open, ScriptedInference, activate, new_event, new_item, place, until, write_release
 
@@ -175,7 +176,7 @@ async def test_a_release_that_was_let_go_leaves_nothing_in_memory(
         place(store, tmp_path, 2, ReleaseState.ACTIVE)
         await until(lambda: parts.releases.role_of(1) == "")
         # By reference counts alone: the collector is calm while a gateway serves.
-        assert gone() is None
+        await until(lambda: gone() is None)
         assert len(list(parts.scorer._lanes)) == 0
         await recommend(Query(), soon(), parts)
         assert len(list(parts.scorer._lanes)) == 1
@@ -263,3 +264,30 @@ async def test_a_swap_to_another_language_model_keeps_newer_items_in_answers(
         assert parts.releases.live is not None
         assert "newer" in parts.releases.live.index_of
         assert store.get_items(["newer"])["newer"].text_encoder == "encoder-2"
+
+
+async def test_a_release_that_comes_back_by_a_rollback_has_what_was_learned_too(
+    opened: Open, store: MemoryStore, tmp_path: Path
+) -> None:
+    place(store, tmp_path, 1, ReleaseState.ACTIVE)
+    lease = store.acquire_lease("learner", "test", 10**9, NOW)
+    assert lease is not None
+    row = LearnedRow("newer", np.array([5.0, -5.0], dtype="<f4").tobytes())
+    store.put_learned(1, 0, 1, NOW, [row], lease)
+    async with opened() as parts:
+        store.upsert_items([new_item("newer")], NOW)
+
+        def vector(number: int) -> list[float]:
+            release = parts.releases.live
+            if release is None or release.number != number or "newer" not in release.index_of:
+                return []
+            return release.overlay().fresh_vectors[0].tolist()
+
+        await until(lambda: bool(vector(1)))
+        await until(lambda: parts.learned.of(parts.releases.live).version > 0)  # type: ignore[arg-type]
+        learned = vector(1)
+        place(store, tmp_path, 2, ReleaseState.ACTIVE)
+        await until(lambda: bool(vector(2)) and parts.releases.role_of(1) == "")
+        assert vector(2) != learned
+        store.roll_back(0, "worse")
+        await until(lambda: vector(1) == learned)
