@@ -30,7 +30,7 @@ class LanguageModelSettings:
     # Items whose texts a step encodes, and users that each of them answers for.
     batch: int = 32
     users_per_item: int = 16
-    temperature: float = 1.0
+    temperature: float = 1.5
     # Weight of staying near the vectors that the encoder started from.
     pull: float = 1.0
     # Events, the newest ones, whose users the texts are to answer for.
