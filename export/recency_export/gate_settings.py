@@ -49,7 +49,7 @@ class PoisoningSettings:
     # Share of all slates that an item gained.
     least_gain: float = 0.02
     # Share of all slates that the new events of one user may win an item.
-    gain_per_user: float = 0.01
+    gain_per_user: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,10 @@ class GateSettings:
     sampling: Sampling = field(default_factory=Sampling)
     # Fewer cases than this say nothing about a ranking metric.
     least_cases: int = 50
-    # NDCG@10 that may be lost on the newest window, and on old data, before the interval counts.
+    # NDCG@10 that may be lost on the newest window, and on old data, before the interval counts. The parent was trained on
+    # the old cases and the candidate did not replay them: some loss there is no forgetting.
     newest_tolerance: float = 0.0
-    old_tolerance: float = 0.01
+    old_tolerance: float = 0.02
     # How much larger than the parent's the expected calibration error may be, and how many observations show it.
     calibration_tolerance: float = 0.02
     least_observations: int = 500
