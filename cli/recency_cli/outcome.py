@@ -18,6 +18,7 @@ _CODES = {
     "recency_export.errors.NoParent": NOT_READY,
     "recency_export.errors.CouldNotJudge": UNREACHABLE,
     "recency_export.errors.TensorRTMissing": NOT_READY,
+    "recency_export.errors.UnfitEncoder": USAGE,
     "recency_inference.errors.TritonMissing": NOT_READY,
     "recency_inference.errors.StubMissing": NOT_READY,
     "recency_inference.errors.Unavailable": UNREACHABLE,

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recency_export.errors import ExportError, MissingExtra
+from recency_export.errors import MissingExtra, UnfitEncoder
 from recency_export.language_settings import LanguageModelSettings
 
 try:
@@ -30,10 +30,6 @@ _BOTTLENECK = "BOTTLENECK"
 # After attention and after the feed-forward part, before the residual is added: where Houlsby et al. put them.
 _OUTPUTS = ("output.dense", "out_lin", "lin2")
 _PREFIX_SPREAD = 0.02
-
-
-class UnfitEncoder(ExportError):
-    """This language model cannot be adapted by this method; the message says which can."""
 
 
 class Bottleneck(nn.Module):

@@ -4,6 +4,8 @@ ExportError
 ├── MissingWeights    install the language model, or say where it is
 ├── MissingExtra      install the `export` extra (torch, transformers, onnx, …)
 ├── TensorRTMissing   install what the message names, or serve by onnxruntime
+├── UnfitEncoder      choose another method of adapting the language model, or other layers
+├── ForeignLog        name another folder: this one holds another log's events
 ├── NonFinite         report: training or a score gave a number that is not finite
 ├── DiskFull          free space, then retry
 ├── ExporterBusy      wait: another exporter works on this store
@@ -29,6 +31,14 @@ class MissingExtra(ExportError):
 
 class TensorRTMissing(ExportError):
     """TensorRT, a driver or a GPU is not there."""
+
+
+class UnfitEncoder(ExportError):
+    """This language model cannot be adapted by this method; the message says which can."""
+
+
+class ForeignLog(ExportError):
+    """A folder of Parquet files was made from another log, or from this one before it was restored."""
 
 
 class NonFinite(ExportError):

@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from recency_export.errors import ExportError, MissingExtra
+from recency_export.errors import ExportError, ForeignLog, MissingExtra
 from recency_export.workspace import sync_folder
 from recency_store.manifest import file_entry
 from recency_store.protocol import Store
@@ -49,10 +49,6 @@ SCHEMA = pyarrow.schema(
         ("retracts_event_id", pyarrow.string()),
     ]
 )
-
-
-class ForeignLog(ExportError):
-    """The folder holds another log's events."""
 
 
 @dataclass(frozen=True, slots=True)

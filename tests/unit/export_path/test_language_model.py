@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from recency_export.adapters import UnfitEncoder
 from recency_export.dataset import Dataset, read_dataset
+from recency_export.errors import UnfitEncoder
 from recency_export.language_model import AdaptedEncoder, adapt, rebuild, tune
 from recency_export.language_settings import LanguageModelSettings
 from recency_export.model import Retrieval, read_weights

@@ -9,8 +9,8 @@ import pytest
 
 from recency.v1 import event_pb2
 from recency_export import parquet
-from recency_export.errors import ExportError
-from recency_export.parquet import ForeignLog, compact, read_events, read_receipt, user_bucket
+from recency_export.errors import ExportError, ForeignLog
+from recency_export.parquet import compact, read_events, read_receipt, user_bucket
 from recency_store.memory import MemoryStore
 from recency_store.protocol import Store
 
