@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,16 +28,17 @@ Names = Callable[[int], Mapping[str, str]]
 
 @dataclass(slots=True)
 class SwapProbe:
-    """Asks, and counts what is wrong. `base` is the release whose slates the others' names are exchanged in."""
+    """Asks, and counts what is wrong. `base` is the release whose slates the others' names are exchanged in: the first."""
 
     target: str
     names: Names
-    base: int = 0
+    base: int
     answers: int = 0
     failed: list[str] = field(default_factory=list)
     mixed: list[str] = field(default_factory=list)
-    # Release → when it was first seen in an answer, and the newest answer's release, by user.
-    first_seen: dict[int, float] = field(default_factory=dict)
+    seen: set[int] = field(default_factory=set)
+    # The release of the newest answer, and of each user's.
+    newest: int = 0
     serving: dict[str, int] = field(default_factory=dict)
     # By probe, the base's items with their scores, best first: more than a probe asks for later.
     _scores: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
@@ -51,10 +51,15 @@ class SwapProbe:
                 if stop.is_set():
                     return
                 await self._ask(stub, user, query)
-                await asyncio.sleep(_PAUSE_SECONDS if self.base else 0)
+                await asyncio.sleep(_PAUSE_SECONDS if self.ready else 0)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the base's slates are known."""
+        return len(self._scores) == len(_requests())
 
     async def _ask(self, stub: Any, user: str, query: str) -> None:
-        weight, size = (1.0 if query else 0.0), (_PAGE if self.base else 3 * _PAGE)
+        weight, size = (1.0 if query else 0.0), (_PAGE if self.ready else 3 * _PAGE)
         request = recommendation_pb2.RecommendRequest(user_id=user, query=query, query_weight=weight, page_size=size)
         try:
             answer = await stub.Recommend(request, timeout=_TIMEOUT_SECONDS)
@@ -67,21 +72,21 @@ class SwapProbe:
             self.failed.append(f"degraded: {answer.degraded_reason}")
             return
         slate = [(found.item_id, found.score) for found in answer.recommendations]
-        if len(self._scores) < len(_requests()):
-            self._scores[user, query] = dict(slate)
-            if len(self._scores) == len(_requests()):
-                self.base = release
+        if not self.ready:
+            if release == self.base:
+                self._scores[user, query] = dict(slate)
         elif wrong := self._wrong(release, user, query, slate):
             self.mixed.append(f"release {release}, user {user!r}, query {query!r}: {wrong}")
-        self.first_seen.setdefault(release, time.monotonic())
-        self.serving[user] = release
+        self.seen.add(release)
+        self.newest = self.serving[user] = release
 
     def _wrong(self, release: int, user: str, query: str, slate: list[tuple[str, float]]) -> str:
         """What in a slate its release does not give. Each place must have the score that the base has there, and each item
         the score of the base's item whose name it has taken: two that are as good as equal may change places."""
         base = self._scores[user, query]
-        names = self.names(release) if release != self.base else {}
-        scores = {names.get(item_id, item_id): score for item_id, score in base.items()}
+        original = {shown: item_id for item_id, shown in self.names(self.base).items()}
+        names = self.names(release)
+        scores = {names.get(original.get(shown, shown), shown): score for shown, score in base.items()}
         for (item_id, score), best in zip(slate, base.values(), strict=False):
             if not abs(score - best) <= TOLERANCE or not abs(score - scores.get(item_id, math.inf)) <= TOLERANCE:
                 return f"item {item_id} has {score}, expected {scores.get(item_id)}, and {best} in its place"

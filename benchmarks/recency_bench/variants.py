@@ -1,7 +1,8 @@
 """Releases that differ wherever a mixed answer would show, made of one release's bytes in a moment.
 
 In each the rows of every table of items.bin stand in another order, and the items have exchanged their names: the slate
-of a user without events is the base's with the names exchanged, and ids of one release over rows of another give neither's.
+of a user without events is any other variant's with the names exchanged, and ids of one release over rows of another give
+neither's. No variant knows a trend: trends are the log's, and would not exchange their names.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recency_export.onnx_session import feed, open_model
 from recency_export.shared_tables import ITEMS_BIN, item_ids_of, read_tables, write_tables
-from recency_features.golden import read_golden, write_golden
+from recency_features.golden import GoldenCase, golden_request, read_golden, write_golden
+from recency_features.spec import RECOMMENDER, SCORER
 from recency_features.trends import Trends
 from recency_store.manifest import MANIFEST, Manifest, file_entry, read_manifest
 
@@ -36,7 +39,7 @@ class Variants:
         self._manifest = read_manifest(base)
         self._tables = {name: np.array(table) for name, table in read_tables(base).items()}
         self._item_ids = item_ids_of(base)
-        self._golden = read_golden(base / "golden.json")
+        self._golden = _without_trends(base, self._manifest, self._item_ids)
         self._exchangeable = sorted(set(self._item_ids) & set(exchangeable))
 
     def names(self, release: int) -> dict[str, str]:
@@ -60,9 +63,7 @@ class Variants:
             json.dumps([names[self._item_ids[row]] for row in order]), encoding="utf-8"
         )
         write_golden(staging / "golden.json", [_renamed(case, names.__getitem__) for case in self._golden])
-        trends = Trends.from_bytes((self._base / "trends.npz").read_bytes())
-        trends.row_of = {names.get(item_id, item_id): row for item_id, row in trends.row_of.items()}
-        (staging / "trends.npz").write_bytes(trends.to_bytes())
+        (staging / "trends.npz").write_bytes(Trends(self._manifest.trend_half_lives_seconds).to_bytes())
         base = self._manifest
         manifest = replace(
             base,
@@ -91,7 +92,28 @@ def reordered(tables: dict[str, npt.NDArray[Any]], order: npt.NDArray[np.int64])
     return new
 
 
-def _renamed(case: Any, name: Callable[[str], str]) -> Any:
+def _without_trends(base: Path, manifest: Manifest, item_ids: list[str]) -> list[GoldenCase]:
+    """The base's golden cases as its graphs answer them where nothing is known of trends."""
+    recommender, scorer = (open_model(base / name / "model.onnx") for name in (RECOMMENDER, SCORER))
+    still_NT = np.zeros((len(item_ids), len(manifest.trend_half_lives_seconds)), dtype=np.float32)
+    cases = []
+    for case in read_golden(base / "golden.json"):
+        request = golden_request(case, item_ids, still_NT, manifest.dim, manifest.history_length)
+        ids_k, logits_k, _ = (output[0] for output in recommender.run(None, feed(request, RECOMMENDER)))
+        (logits_C,) = scorer.run(None, feed(request, SCORER))[0]
+        found = len(case.expected_item_ids)
+        cases.append(
+            replace(
+                case,
+                expected_item_ids=tuple(item_ids[row] for row in ids_k[:found]),
+                expected_logits=tuple(map(float, logits_k[:found])),
+                expected_candidate_logits=tuple(map(float, logits_C[: len(case.candidate_item_ids)])),
+            )
+        )
+    return cases
+
+
+def _renamed(case: GoldenCase, name: Callable[[str], str]) -> GoldenCase:
     return replace(
         case,
         history=tuple((name(item_id), event_type, age) for item_id, event_type, age in case.history),

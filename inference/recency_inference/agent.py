@@ -7,33 +7,25 @@ A release is verified before any file of it can be loaded; one that fails is REJ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 
-from recency_features import spec
 from recency_inference.agent_metrics import AgentMetrics
 from recency_inference.claims import Claims
-from recency_inference.client import BlockingInference
-from recency_inference.control import TritonControl
 from recency_inference.errors import (
     ArtifactsUnavailable,
     BadRequest,
     Hung,
-    InferenceError,
     LoadFailed,
     ModelFailed,
-    NotAttachable,
-    Overloaded,
-    TooLate,
 )
+from recency_inference.models import Models
 from recency_inference.parts import Key, Part, Shelf, recorded_manifest, recorded_versions
 from recency_inference.refusals import Refusals
 from recency_inference.repository import Repository
 from recency_inference.wanted import SERVING, leased_releases, wanted_releases
-from recency_inference.warm import warm_requests
 from recency_store.errors import ManifestError
 from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord
@@ -81,9 +73,9 @@ class Agent:
         self._clock = clock
         self._config = config
         self.metrics = metrics or AgentMetrics()
-        self._control = TritonControl(target)
-        self._inference = BlockingInference(target)
-        self._warm: dict[Key, Part] = {}
+        self._models = Models(
+            target, repository, clock, self.metrics, config.warm_timeout_seconds, config.probe_timeout_seconds
+        )
         self._claims = Claims(store, target, config.holder, config.lease_seconds, clock)
         self._refusals = Refusals(store, target, clock, config.retry_seconds, self.metrics)
 
@@ -113,8 +105,7 @@ class Agent:
         wanted = self._wanted(records)
         keep: set[Key] = set()
         for record in wanted:
-            loaded = frozenset(_keys(self._control.loaded()))
-            self._warm = {key: part for key, part in self._warm.items() if key in loaded}
+            loaded = self._models.loaded()
             parts = self._brought(record, records, loaded)
             if parts is None:
                 self._claims.unsay_ready(record.release)
@@ -134,21 +125,12 @@ class Agent:
         return complete
 
     def probe(self) -> str:
-        """Asks every model that is warm for one small answer: a stub can be alive and hang, and nothing else tells.
-        Answers what is wrong, empty where nothing is."""
-        for model, version in sorted(self._warm, key=lambda key: (key[0], -key[1])):
-            try:
-                self._ask(self._warm[model, version], self._config.probe_timeout_seconds, all_buckets=False)
-            except Overloaded:
-                continue
-            except InferenceError as error:
-                self.metrics.hung.inc()
-                return f"{model} version {version} does not answer: {error}"
-        return ""
+        """What is wrong with a model that should answer; empty where nothing is."""
+        return self._models.probe()
 
     def lost(self) -> None:
         """Its Triton is gone: nothing there is ready or warm any more."""
-        self._warm.clear()
+        self._models.cool()
         for release in list(self._claims.ready):
             self._claims.unsay_ready(release)
         self._report(complete=False)
@@ -158,8 +140,7 @@ class Agent:
         self.lost()
         self._claims.close()
         self._shelf.keep(())
-        self._control.close()
-        self._inference.close()
+        self._models.close()
 
     # --- what should be there ------------------------------------------------------------------------------------------
     def _wanted(self, records: Sequence[ReleaseRecord]) -> list[ReleaseRecord]:
@@ -203,10 +184,10 @@ class Agent:
             for part in parts:
                 if part.key not in loaded:
                     here = {version for model, version in loaded if model == part.model}
-                    self._load(part.model, here | {part.version})
+                    self._models.load(part.model, here | {part.version})
                     self._claims.own()
             for part in parts:
-                self._warm_up(part)
+                self._models.warm_up(part)
         except (LoadFailed, BadRequest, ModelFailed) as error:
             # What was staged or loaded of it is let go at the end of the round.
             self._refusals.not_run(record, str(error), loaded)
@@ -233,64 +214,27 @@ class Agent:
         if not there:
             self._repository.stage(*part.key, part.folder, part.manifest)
 
-    def _load(self, model: str, versions: Iterable[int]) -> None:
-        """Loads exactly these versions. A load that Triton calls successful must have brought them."""
-        named = frozenset(versions)
-        begun = self._clock()
-        try:
-            self._control.load(model, named, self._repository.config(model))
-        except LoadFailed as error:
-            if not self._control.reads(model):
-                raise NotAttachable(
-                    f"Triton at {self.target} does not see {self._repository.folder / model}; "
-                    "name the repository that it reads with --repository"
-                ) from error
-            raise
-        missing = named - self._control.loaded().get(model, frozenset())
-        if missing:
-            raise LoadFailed(f"Triton at {self.target}: {model} version {sorted(missing)} did not become ready")
-        seconds = (self._clock() - begun) / _MICROS
-        self.metrics.loads.labels(model).observe(seconds)
-        _log.info("loaded", model=model, versions=sorted(named), seconds=seconds)
-
-    def _warm_up(self, part: Part) -> None:
-        """Runs every batch bucket once: a first run allocates, and on a GPU picks kernels."""
-        if part.key not in self._warm:
-            try:
-                self._ask(part, self._config.warm_timeout_seconds, all_buckets=True)
-            except TooLate as error:
-                raise Hung(
-                    f"{part.model} version {part.version} does not answer while it is warmed: {error}"
-                ) from error
-            self._warm[part.key] = part
-
-    def _ask(self, part: Part, timeout_seconds: float, *, all_buckets: bool) -> None:
-        outputs = [tensor.name for tensor in spec.OUTPUTS[part.model]]
-        # The example's values do not matter; one seed keeps one version's warming the same everywhere.
-        requests = warm_requests(part.model, part.manifest, np.random.default_rng(0))
-        for inputs in requests if all_buckets else requests[:1]:
-            self._inference.infer(part.model, part.version, inputs, outputs, timeout_seconds)
-
     # --- letting go ----------------------------------------------------------------------------------------------------
     def _let_go(self, keep: set[Key]) -> None:
         """Unloads what is loaded and not kept, by naming what is kept, and removes its folders afterwards. What fails is
         tried again in the next round: it costs memory or disk, and nothing that serves."""
-        for model, versions in self._control.loaded().items():
+        loaded = self._models.loaded()
+        for model in sorted({model for model, _ in loaded}):
+            versions = {version for name, version in loaded if name == model}
             kept = {version for version in versions if (model, version) in keep}
             if kept == versions:
                 continue
             try:
                 if kept:
-                    self._load(model, kept)
+                    self._models.load(model, kept)
                 else:
-                    self._control.unload(model)
+                    self._models.unload(model)
             except LoadFailed as error:
                 _log.error("not_let_go", model=model, versions=sorted(versions - kept), reason=str(error))
                 keep |= {(model, version) for version in versions}
                 continue
             _log.info("let_go", model=model, versions=sorted(versions - kept))
         for key in set(_keys(self._repository.on_disk())) - keep:
-            self._warm.pop(key, None)
             try:
                 self._repository.remove(*key)
             except OSError as error:
