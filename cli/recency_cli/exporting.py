@@ -80,7 +80,7 @@ def bootstrap_with_bars(
                 "the store holds no items: this release embeds and ranks what comes, and has learned nobody's taste; "
                 "to learn, import first (recency import items FILE, recency import events FILE)"
             )
-        return run(store, settings.releases, config, progress, now_micros)
+        return run(store, settings.releases, config, progress, now_micros, runs=settings.data / "runs")
 
 
 def quieten() -> None:

@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -107,8 +107,11 @@ def bootstrap(
     config: BootstrapConfig,
     report: Progress,
     now_micros: Callable[[], int] = lambda: time.time_ns() // 1_000,
+    *,
+    runs: Path | None = None,
 ) -> ReleaseRecord:
-    """Trains on what the store holds, and publishes and activates a release. Killed anywhere, the next call goes on.
+    """Trains on what the store holds, and publishes and activates a release. Killed anywhere, the next call goes on. `runs`
+    is where the experiment tracker keeps its runs; None leaves it out.
 
     ExporterBusy where another exporter is at work here or for this store."""
     folder = find_encoder(config.encoder_folder)
@@ -118,7 +121,7 @@ def bootstrap(
             run_stage(work, stage)
         report.started("publish")
         begun = time.monotonic()
-        record = _publish(work, releases, now_micros(), lease)
+        record = _publish(work, releases, now_micros(), lease, runs)
         report.done("publish", time.monotonic() - begun, False)
         return record
 
@@ -223,7 +226,8 @@ STAGES = (
 )
 
 
-def _publish(work: Work, releases: Path, now_micros: int, lease: Lease) -> ReleaseRecord:
+def _publish(work: Work, releases: Path, now_micros: int, lease: Lease, runs: Path | None) -> ReleaseRecord:
+    from recency_export.bootstrap_run import report_bootstrap
     from recency_export.publish import publish, stage_files
     from recency_export.stages import check_release
 
@@ -237,7 +241,8 @@ def _publish(work: Work, releases: Path, now_micros: int, lease: Lease) -> Relea
     # What a later release is fine-tuned from (`trained.py`).
     files["training/weights.npz"] = work.folder("fine_tune") / "weights.npz"
     files["training/ranker.npz"] = work.folder("rank") / "ranker.npz"
-    manifest = _manifest(work, number, encoder_version)
+    run = report_bootstrap(work.config.tracking, runs, number, work.workspace)
+    manifest = replace(_manifest(work, number, encoder_version), run=run)
     return publish(
         work.store,
         releases,
