@@ -153,28 +153,36 @@ def staleness_tables(result: StalenessResult) -> list[Table]:
 
 
 def export_tables(growth: Sequence[Growth], rounds: Sequence[Round]) -> list[Table]:
-    """First releases by the length of the log; then days replayed against a running stack, and their stages."""
-    stages = list(growth[0].stages)
-    columns = ("from events to a first release", "seconds", "training alone", "peak MiB", *stages)
-    rows = [
-        (f"{one.events:,}", f"{one.seconds:.1f}", f"{one.seconds_to_train:.1f}", f"{one.peak_bytes / 2**20:.0f}",
-         *(f"{one.stages[stage]:.1f}" for stage in stages))
-        for one in growth
-    ]  # fmt: skip
-    tables = [table("", columns, rows, right=columns[1:])]
+    """First releases by the length of the log, a row a stage; then days replayed against a running stack, the same way."""
+    columns = ("seconds, from a log of so many events", *(f"{one.events:,}" for one in growth))
+    rows = [(stage, *(f"{one.stages[stage]:.1f}" for one in growth)) for stage in growth[0].stages]
+    rows += [
+        ("all", *(f"{one.seconds:.1f}" for one in growth)),
+        ("training alone", *(f"{one.seconds_to_train:.1f}" for one in growth)),
+        ("peak memory, MiB", *(f"{one.peak_bytes / 2**20:.0f}" for one in growth)),
+    ]
+    return [table("a first release", columns, rows, right=columns[1:]), *_round_tables(rounds)]
+
+
+def _round_tables(rounds: Sequence[Round]) -> list[Table]:
+    tables = []
     for depth in dict.fromkeys(one.depth for one in rounds):
         mine = [one for one in rounds if one.depth == depth]
-        seconds = [one.seconds for one in mine if one.seconds is not None]
-        named = list(dict.fromkeys(stage for one in mine for stage in one.stages))
-        title = f"{depth} release: from a day's last event to an answer that has learned it"
-        if seconds:
-            title += f", median {median(seconds):.1f} s of {len(mine)}"
-        columns = ("release", "events", "seconds", *named, "process and swap", "peak MiB", "")
-        rows = [
-            (str(one.release), str(one.events), "never" if one.seconds is None else f"{one.seconds:.1f}",
-             *(f"{one.stages.get(stage, 0.0):.2f}" for stage in named),
-             "" if one.rest is None else f"{one.rest:.1f}", f"{one.peak_bytes / 2**20:.0f}", one.reason)
-            for one in mine
-        ]  # fmt: skip
-        tables.append(table(title, columns, rows, right=columns[:-1]))
+        stages = list(dict.fromkeys(stage for one in mine for stage in one.stages))
+        columns = ("seconds, after so many events of a day", *(f"{one.events:,}" for one in mine), "median")
+        rows = [(stage, *_and_median([one.stages.get(stage) for one in mine])) for stage in stages]
+        rows += [
+            ("process and swap", *_and_median([one.rest for one in mine])),
+            ("last event → an answer that learned it", *_and_median([one.seconds for one in mine])),
+            ("peak memory, MiB", *_and_median([one.peak_bytes / 2**20 for one in mine], digits=0)),
+        ]
+        tables.append(table(f"{depth} release", columns, rows, right=columns[1:]))
+        if refused := [f"release {one.release}: {one.reason}" for one in mine if one.reason]:
+            tables.append(table("", ("not served, because",), [(reason,) for reason in refused]))
     return tables
+
+
+def _and_median(values: Sequence[float | None], digits: int = 2) -> list[str]:
+    known = [value for value in values if value is not None]
+    shown = ["never" if value is None else f"{value:.{digits}f}" for value in values]
+    return [*shown, f"{median(known):.{digits}f}" if known else "never"]
