@@ -155,12 +155,26 @@ class Release:
 
     def refresh(self, trends: Trends, trend_micros: int, now_micros: int) -> None:
         """Brings live biases up to a time: trends, and items whose time window opens or closes."""
-        self._map_trends(trends)
+        self.map_trends(trends, len(trends.row_of))
         self._trend_NT = trends.counts(self._trend_rows, trend_micros)
         self._bias = trend_bias(self._trend_NT, self._trained_NT, self.manifest.trend_bias_weight)
         for index, entry in self._windowed.items():
             self._blocked[index] = not entry.shown_at(now_micros)
         self._stale |= {"item_bias", "item_trend"}
+
+    def map_trends(self, trends: Trends, most: int) -> bool:
+        """Finds the fold's rows of our items, those that are new since the last time, so many at once; True while there
+        are more. `refresh` does the rest, but before a release is live a large fold is better taken in small steps."""
+        if trends is not self._trends:
+            self._trends, self._mapped = trends, 0
+            self._trend_rows[:] = -1
+        until = min(self._mapped + most, len(trends.row_of))
+        for item_id in islice(trends.row_of, self._mapped, until):
+            index = self.index_of.get(item_id)
+            if index is not None:
+                self._trend_rows[index] = trends.row_of[item_id]
+        self._mapped = until
+        return until < len(trends.row_of)
 
     def trained_trend(self) -> F32:
         """Decayed counts at trained-through time, float32 [N+1, T]: the overlay of a release with nothing newer."""
@@ -209,17 +223,6 @@ class Release:
         self._trend_NT = _grown(self._trend_NT, more, 0)
         self._bias = _grown(self._bias, more, 0)
         self._stale |= {"item_bias", "item_trend", "fresh_vectors"}
-
-    def _map_trends(self, trends: Trends) -> None:
-        """Finds the fold's rows of our items: only those that are new since the last time."""
-        if trends is not self._trends:
-            self._trends, self._mapped = trends, 0
-            self._trend_rows[:] = -1
-        for item_id in islice(trends.row_of, self._mapped, None):
-            index = self.index_of.get(item_id)
-            if index is not None:
-                self._trend_rows[index] = trends.row_of[item_id]
-        self._mapped = len(trends.row_of)
 
 
 def _grown(array: npt.NDArray[Any], more: int, fill: Any) -> npt.NDArray[Any]:
