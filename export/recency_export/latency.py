@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from recency_export.errors import CouldNotJudge
 from recency_export.gate_settings import LatencySettings
 from recency_export.golden_replay import AWAY
 from recency_export.judgement import Check
-from recency_features.spec import OUTPUTS, RECOMMENDER, SCORER
+from recency_features.spec import OUTPUTS, RECOMMENDER, SCORER, TEXT_ENCODER, TOKEN_BUCKETS
 from recency_inference.client import BlockingInference
 from recency_inference.errors import InferenceError, NotLoaded
-from recency_inference.warm import example_inputs
+from recency_inference.warm import example_inputs, example_tokens
 from recency_store.manifest import Manifest
 
 _TIMEOUT_SECONDS = 30.0
@@ -48,14 +50,14 @@ def check_latency(
         return Check(name, None, "no Triton reports the release ready")
     if parent is None:
         return Check(name, None, "no parent to compare with")
+    models = [RECOMMENDER, SCORER]
+    if candidate.model_versions[TEXT_ENCODER] != parent.model_versions[TEXT_ENCODER]:
+        models.append(TEXT_ENCODER)
     found: list[Compared] = []
     for target in targets:
         with BlockingInference(target) as inference:
             try:
-                found += [
-                    _rounds(inference, model, candidate, parent, settings, clock, seed)
-                    for model in (RECOMMENDER, SCORER)
-                ]
+                found += [_rounds(inference, model, candidate, parent, settings, clock, seed) for model in models]
             except _ParentAway as error:
                 return Check(name, None, f"the parent is not loaded there ({error})")
             except AWAY as error:
@@ -114,7 +116,7 @@ def _round(
     outputs = [tensor.name for tensor in OUTPUTS[model]]
     # The same random draws for both: the same histories where the catalogues are as large.
     asked = [
-        (manifest.model_versions[model], example_inputs(model, manifest, settings.batch, np.random.default_rng(seed)))
+        (manifest.model_versions[model], _inputs(model, manifest, settings.batch, seed))
         for manifest in (candidate, parent)
     ]
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -131,3 +133,9 @@ def _round(
                 seconds[which].append(clock() - begun)
     (median, p99), (parent_median, parent_p99) = (np.quantile(times, (0.5, 0.99)).tolist() for times in seconds)
     return Compared((median, parent_median), (p99, parent_p99))
+
+
+def _inputs(model: str, manifest: Manifest, batch: int, seed: int) -> Mapping[str, npt.NDArray[Any]]:
+    if model == TEXT_ENCODER:
+        return example_tokens(batch, TOKEN_BUCKETS[0])
+    return example_inputs(model, manifest, batch, np.random.default_rng(seed))

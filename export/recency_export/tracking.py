@@ -1,7 +1,7 @@
 """Experiment tracking: one run for each release that is trained, in TensorBoard's files or in Weights & Biases.
 
 A run keeps its name for good (the manifest holds it as `run`: no time, no path of a machine is in it); an exporter that
-was killed goes on in the same run. Tracking tells, it decides nothing.
+was killed goes on in the same run. Tracking tells, it decides nothing: a tracker that fails stops no release.
 """
 
 from __future__ import annotations
@@ -65,12 +65,17 @@ def open_run(settings: TrackingSettings, folder: Path, name: str, clock: Callabl
     if not _NAME.fullmatch(name):
         raise ExportError(f"{name!r} is no name for a run; use letters, digits, '.', '_' and '-', at most 100 of them")
     if settings.backend == "none":
-        return _Nowhere()
-    folder.mkdir(parents=True, exist_ok=True)
+        return _Forgiving("", None)
+    place = f"{folder.name}/{name}" if settings.backend == "tensorboard" else f"{settings.project}/{name}"
     try:
-        if settings.backend == "wandb":
-            return _WandbRun(settings, folder, name)
-        return _TensorBoardRun(folder, name, clock)
+        folder.mkdir(parents=True, exist_ok=True)
+        opened: _Writer = (
+            _WandbRun(settings, folder, name) if settings.backend == "wandb" else _TensorBoardRun(folder, name, clock)
+        )
+        return _Forgiving(f"{settings.backend}:{place}", opened)
+    except OSError as error:
+        _log.warning("tracking_failed", run=name, reason=str(error))
+        return _Forgiving(f"{settings.backend}:{place}", None)
     except ImportError as error:
         extra = "wandb" if settings.backend == "wandb" else "export"
         raise MissingExtra(
@@ -79,22 +84,48 @@ def open_run(settings: TrackingSettings, folder: Path, name: str, clock: Callabl
         ) from error
 
 
-class _Nowhere:
-    """No tracking."""
+class _Writer(Protocol):
+    """A run as one tracker writes it."""
 
-    url = ""
+    def scalars(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def summary(self, values: Mapping[str, float]) -> None: ...
+
+    def figure(self, name: str, path: Path) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Forgiving:
+    """A run whose tracker may fail (a full disk, a service that went away): the first failure is logged, the rest of the run
+    is kept nowhere, and the release is made all the same. Without a tracker it is kept nowhere from the start."""
+
+    def __init__(self, url: str, writer: _Writer | None) -> None:
+        self.url = url
+        self._writer = writer
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        pass
+        self._try(lambda writer: writer.scalars(step, values))
 
     def summary(self, values: Mapping[str, float]) -> None:
-        pass
+        self._try(lambda writer: writer.summary(values))
 
     def figure(self, name: str, path: Path) -> None:
-        pass
+        self._try(lambda writer: writer.figure(name, path))
 
     def close(self) -> None:
-        pass
+        self._try(lambda writer: writer.close())
+        self._writer = None
+
+    def _try(self, write: Callable[[_Writer], None]) -> None:
+        if self._writer is None:
+            return
+        try:
+            write(self._writer)
+        except Exception as error:
+            # Whatever a tracker raises: it tells of the release, it does not make it.
+            _log.warning("tracking_failed", run=self.url, reason=f"{type(error).__name__}: {error}")
+            self._writer = None
 
 
 class _TensorBoardRun:
@@ -104,7 +135,6 @@ class _TensorBoardRun:
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self.url = f"tensorboard:{folder.name}/{name}"
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._clock = clock
         self._writer = EventFileWriter(str(folder / name), flush_secs=_FLUSH_SECONDS)
@@ -133,7 +163,6 @@ class _WandbRun:
     def __init__(self, settings: TrackingSettings, folder: Path, name: str) -> None:
         import wandb
 
-        self.url = f"wandb:{settings.project}/{name}"
         self._image = wandb.Image
         try:
             self._run = self._start(wandb, settings, folder, name, settings.mode)

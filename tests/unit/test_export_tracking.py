@@ -115,6 +115,36 @@ def test_a_tracker_that_is_not_installed_is_named_with_its_extra(
         open_run(TrackingSettings(backend="wandb"), tmp_path, "release-7")
 
 
+def test_a_tracker_that_fails_is_left_alone_and_the_release_goes_on(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    run = open_run(TrackingSettings(), tmp_path / "runs", "release-7")
+    tried = []
+
+    def full(self: EventFileWriter, event: object) -> None:
+        tried.append(event)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(EventFileWriter, "add_event", full)
+    run.scalars(0, {"loss": 1.0})
+    run.scalars(1, {"loss": 1.0})
+    run.figure("training", picture)
+    run.close()
+    assert len(tried) == 1
+    assert run.url == "tensorboard:runs/release-7"
+
+
+def test_a_folder_that_cannot_be_made_keeps_no_run_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file is in the way")
+    run = open_run(TrackingSettings(), tmp_path / "runs", "release-7")
+    run.scalars(0, {"loss": 1.0})
+    run.close()
+    # What the manifest says does not depend on the disk.
+    assert run.url == "tensorboard:runs/release-7"
+
+
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "release 7"])
 def test_a_name_that_is_a_path_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no name for a run"):
