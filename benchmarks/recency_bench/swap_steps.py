@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +15,16 @@ from typing import Any
 
 from recency_bench.swap_probe import SwapProbe
 from recency_bench.variants import Variants
-from recency_inference.wanted import SERVING, leased_releases, ready_lease
+from recency_inference.wanted import READY, SERVING, leased_releases, ready_lease
 from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord, ReleaseState, last_good
 
 _ASK_SECONDS = 0.05
 _GIVE_UP_SECONDS = 120.0
 _CANARY_FRACTION = 0.3
+_STUBS_END_SECONDS = 5.0
+# The exporter's work gives way to answering, here as there.
+_PUBLISHING_NICENESS = 10
 
 
 @dataclass(slots=True)
@@ -72,6 +77,24 @@ class Swapper:
                 await self._served(goal.release, everybody=False)
         await asyncio.to_thread(self._prune)
 
+    async def at_rest(self) -> None:
+        """Waits until Triton holds what is wanted now and no more: what it lets go of takes a moment to end."""
+        await until(lambda: self._held() == self._kept(), "Triton has let go of what nobody wants")
+        await asyncio.sleep(_STUBS_END_SECONDS)
+
+    def _held(self) -> frozenset[int]:
+        return leased_releases(self.store.list_leases(f"{READY}/", self.now_micros()))
+
+    def _kept(self) -> frozenset[int]:
+        records = self.store.list_releases()
+        good = last_good(records)
+        serving = leased_releases(self.store.list_leases(f"{SERVING}/", self.now_micros()))
+        return (
+            serving
+            | {record.release for record in records if record.state is ReleaseState.ACTIVE}
+            | ({good.release} if good else set())
+        )
+
     async def _published(self, number: int) -> None:
         with self._timed("publish", self.times.publish):
             await asyncio.to_thread(self._publish, number)
@@ -95,6 +118,7 @@ class Swapper:
         return bool(self.store.list_leases(lease, self.now_micros()))
 
     def _publish(self, number: int) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PUBLISHING_NICENESS)
         active = self.store.active_release()
         manifest = self.variants.make(number, active.release if active else 0)
         self.store.put_release(
@@ -112,8 +136,9 @@ class Swapper:
     def _prune(self) -> None:
         """Removes the folders of what no Triton holds any more."""
         records = self.store.list_releases()
-        good = last_good(records)
-        kept = leased_releases(self.store.list_leases(f"{SERVING}/", self.now_micros())) | {good.release if good else 0}
+        # A rollback may come, and another one after it.
+        served = sorted((record.activation, record.release) for record in records if record.activation)
+        kept = self._kept() | {release for _, release in served[-3:]}
         for record in records:
             folder = self.releases / str(record.release)
             if record.state is ReleaseState.RETIRED and record.release not in kept and folder.is_dir():

@@ -145,7 +145,9 @@ async def _under_load(
     """All the swaps, with the job's load from before the first to after the last."""
     # Stubs come and go with the versions.
     lasting = {name: parts[name] for name in ("gateway", "triton")}
-    settled, resident = max(1, min(_SETTLED_SWAPS, count // 2)), dict[str, int]()
+    half = count // 2
+    # After a rollback, as the last is: then as many versions are loaded.
+    settled, resident = min(_SETTLED_SWAPS, half - half % 10 or max(1, half)), dict[str, int]()
     with tempfile.TemporaryDirectory() as scratch:
         samples = Path(scratch) / "latencies"
         with _load(replace(job, seconds=0.0, seed=1, samples=str(samples))) as ended:
@@ -154,8 +156,10 @@ async def _under_load(
                 await swapper.swap(canary=number % 10 == 5, back=number % 10 == 0)
                 advance("swaps", number)
                 if number == settled:
+                    await swapper.at_rest()
                     resident = resident_bytes(_now(parts))
             seconds, used = time.monotonic() - begun, cpu_seconds(lasting)
+            await swapper.at_rest()
             last = resident_bytes(_now(parts))
             load = await asyncio.to_thread(ended)
         return _Seen(
