@@ -59,11 +59,16 @@ class Calls:
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
+        # Of the streams that go on until somebody has enough.
+        self._limits: set[asyncio.Timeout] = set()
         self.stats: list[MethodStats] = []
 
     def close(self) -> None:
-        """From now on every new call, and every further chunk of a stream, is UNAVAILABLE: callers go elsewhere."""
+        """From now on every new call, and every further chunk of a stream, is UNAVAILABLE: callers go elsewhere.
+        Streams that only give end now."""
         self.draining = True
+        for limit in self._limits:
+            limit.reschedule(0.0)
 
     async def idle(self, seconds: float) -> bool:
         """Waits until nothing runs; whether that was in time."""
@@ -179,10 +184,17 @@ class Calls:
                 if self.draining:
                     raise Unavailable(_CLOSING)
                 with terms.admission:
-                    async for response in source(_readable(request)):
-                        yield response
+                    async with asyncio.timeout(None) as limit:
+                        self._limits.add(limit)
+                        try:
+                            async for response in source(_readable(request)):
+                                yield response
+                        finally:
+                            self._limits.discard(limit)
             except GeneratorExit:
                 raise
+            except TimeoutError:
+                await _abort(context, self._failed(Unavailable(_CLOSING), stats, started))
             except BaseException as error:
                 if isinstance(error, asyncio.CancelledError):
                     # How every watch ends; its length is the caller's choice, and no latency.

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from recency.v1 import event_pb2
+from recency.v1 import event_pb2, release_pb2
 from recency_server.config import GatewayConfig
 from recency_server.errors import AddressTaken
 from recency_server.gateway import serve
@@ -63,6 +63,17 @@ async def test_a_running_call_ends_before_the_gateway_does(
         slow.go_on.set()
         assert (await running).accepted == 1
     assert [e.event_id for e in slow.read_log(0, 10)] == ["a"]
+
+
+async def test_a_watch_is_told_to_go_elsewhere_when_the_gateway_ends(run_gateway: Any, refused: Any) -> None:
+    async with run_gateway(drain_seconds=60.0) as gateway:
+        watch = gateway.releases.WatchReleases(release_pb2.WatchReleasesRequest(include_current=True))
+        await asyncio.sleep(0.1)
+        gateway.stop.set()
+        ended = await refused(watch.read())
+        assert ended.code is grpc.StatusCode.UNAVAILABLE
+        assert "closing" in ended.message
+        await gateway.task
 
 
 async def test_open_streams_do_not_hold_up_the_end(run_gateway: Any, click: Any) -> None:
