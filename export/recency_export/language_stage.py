@@ -51,8 +51,11 @@ def run_language_model(
     encoder_folder: Path,
     folder: Path,
     advance: Advance,
+    encoder_release: Path | None = None,
 ) -> None:
     """Adapts `encoder_folder` to the events of the snapshot, as the users of the full release in `parent` see them.
+    `encoder_release` is the release that brought the parent's encoder, where that is an earlier one: its checkpoint is gone
+    on from, however many releases with a frozen encoder came between.
 
     Reads snapshot.npz (its text vectors made by the parent's encoder), texts.json and dataset.npz. Writes
     text_encoder/model.onnx and tokenizer.json, training/language_model/ (both for the release), text_vectors.npy (float32
@@ -76,7 +79,7 @@ def run_language_model(
         config.seed,
         folder,
         advance,
-        earlier=parent / CHECKPOINT,
+        earlier=(encoder_release or parent) / CHECKPOINT,
         threads=config.threads,
     )
     np.save(folder / VECTORS, made.text_vectors)

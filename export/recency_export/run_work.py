@@ -59,12 +59,17 @@ class RunWork:
     report: Progress
     plan: Plan
     workspace: Path
+    releases: Path
     parent: ReleaseRecord
     space: ReleaseRecord
     receipts: dict[str, Receipt] = field(default_factory=dict)
     inputs: str = ""
     times: list[StageTime] = field(default_factory=list)
     opened_encoder: CatalogueEncoder | None = None
+
+    def folder_of(self, record: ReleaseRecord) -> Path:
+        """Where a release lies."""
+        return release_folder(record, self.releases)
 
     @cached_property
     def parent_manifest(self) -> Manifest:
@@ -76,7 +81,7 @@ class RunWork:
         """What the stages from fine-tuning on open, once for all of them."""
         from recency_export.run_stages import Desk
 
-        return Desk(self.config, self.workspace, self.plan, release_folder(self.space), self.adapts)
+        return Desk(self.config, self.workspace, self.plan, self.folder_of(self.space), self.adapts)
 
     def encoder(self, folder: Path) -> CatalogueEncoder:
         """The language model of a release, opened once."""
@@ -114,7 +119,7 @@ def _snapshot(work: RunWork, folder: Path) -> None:
     from recency_export.snapshot import take_snapshot, write_snapshot
 
     manifest = work.parent_manifest
-    encoder = release_folder(work.store.get_release(manifest.model_versions[TEXT_ENCODER]))
+    encoder = work.folder_of(work.store.get_release(manifest.model_versions[TEXT_ENCODER]))
 
     def encode(texts: Sequence[str]) -> Any:
         # Loaded only where an item has come by another way than a gateway, which encodes what it takes.
@@ -177,10 +182,11 @@ def _language_model(work: RunWork, folder: Path) -> None:
         work.config,
         work.workspace / "clean",
         work.workspace / "dataset",
-        release_folder(work.space),
+        work.folder_of(work.space),
         find_encoder(work.config.encoder_folder),
         folder,
         work.advance("language_model"),
+        release_folder(work.store.get_release(work.parent_manifest.model_versions[TEXT_ENCODER])),
     )
 
 
@@ -208,7 +214,7 @@ def _evaluate(work: RunWork, folder: Path) -> None:
     from recency_export.parent import Parent
     from recency_export.run_stages import run_evaluate
 
-    run_evaluate(work.desk, Parent.read(release_folder(work.parent)), folder, work.advance("evaluate"))
+    run_evaluate(work.desk, Parent.read(work.folder_of(work.parent)), folder, work.advance("evaluate"))
 
 
 def _write(path: Path, value: Any) -> None:

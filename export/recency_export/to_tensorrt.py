@@ -114,8 +114,11 @@ def publish_plans(
     found: dict[str, dict[str, Any]] = {}
     files = {name: folder / name for name in manifest.files}
     for model in (RECOMMENDER, SCORER, TEXT_ENCODER):
-        graph = _graph(store, model, folder, manifest)
+        owner = _owner(store, model, folder, manifest)
+        graph = owner / model / "model.onnx"
         files[f"{model}/model.onnx"] = graph
+        # What the next language model is trained on from goes where its graph goes.
+        files |= {path.relative_to(owner).as_posix(): path for path in owner.glob("training/language_model/*")}
         plan = workspace / f"{model}.plan"
         found[model] = _build_checked(model, graph, manifest, precision, plan, build, run)
         files[f"{model}/{PLAN}"] = plan
@@ -135,12 +138,11 @@ def publish_plans(
     return store.get_release(number), found
 
 
-def _graph(store: Store, model: str, folder: Path, manifest: Manifest) -> Path:
-    """A model's graph; a language model that did not change lies in the release that brought it."""
-    name = f"{model}/model.onnx"
-    if name in manifest.files:
-        return folder / name
-    return Path(store.get_release(manifest.model_versions[model]).url.removeprefix("file://")) / name
+def _owner(store: Store, model: str, folder: Path, manifest: Manifest) -> Path:
+    """Where a model's graph lies; a language model that did not change lies in the release that brought it."""
+    if f"{model}/model.onnx" in manifest.files:
+        return folder
+    return Path(store.get_release(manifest.model_versions[model]).url.removeprefix("file://"))
 
 
 def _build_checked(

@@ -55,6 +55,7 @@ def test_the_workers_parts_are_the_whole_dataset(shared: Shared, bootstrapped) -
     assert {part.repeat_share for part in parts} == {whole.repeat_share}
 
 
+@pytest.mark.timeout(300)  # Ray starts processes that each import torch
 def test_two_workers_learn_what_one_process_learns(shared: Shared, bootstrapped, tmp_path: Path) -> None:
     data = read_dataset(bootstrapped.config.workspace / "dataset" / "dataset.npz")
     alone, curve = fine_tune(data, shared.text_vectors, shared.model, TRAIN, 3, tmp_path / "alone.pt", lambda *_: None)
