@@ -1,4 +1,4 @@
-"""One arm of a replay: a stack of its own that starts from the base, and what is learned in it while time goes on."""
+"""One arm of a replay: a stack of its own that starts where all arms start, and what is learned in it while time goes on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 import grpc.aio
 import numpy as np
 
-from recency_bench.base import Base
 from recency_bench.intervals import Gains
 from recency_bench.replay import NEVER, Asker, Delays, Feed, replay_window
 from recency_bench.served import ReplayClock, served_stack
+from recency_bench.start import Start
 from recency_bench.stretch import Cases, Stretch, window_ends
 from recency_bench.teaching import Depth, Made, Stack, Teacher, Teaching
 from recency_store.sqlite import open_sqlite
@@ -64,7 +64,7 @@ async def replay_arm(
     arm: Arm,
     stretch: Stretch,
     cases: Cases,
-    base: Base,
+    start: Start,
     folder: Path,
     stack: Stack,
     window: int,
@@ -75,7 +75,7 @@ async def replay_arm(
     if found is not None:
         return found
     shutil.rmtree(folder, ignore_errors=True)
-    base.copy_to(folder)
+    start.copy_to(folder)
     clock = ReplayClock(stretch.cut_micros)
     with closing(open_sqlite(folder / "store.db")) as store:
         async with (

@@ -18,12 +18,12 @@ import grpc.aio
 
 from recency.v1 import item_pb2
 from recency_bench.arms import Replayed, read_replayed, replay_windows, write_replayed
-from recency_bench.base import Base
 from recency_bench.quality import register
 from recency_bench.relabel import relabelled, trends_of
 from recency_bench.replay import MICROS, Asker, Delays, Feed
 from recency_bench.served import ReplayClock, served_stack
 from recency_bench.split import catalogue
+from recency_bench.start import Start
 from recency_bench.stretch import Cases, Stretch
 from recency_bench.teaching import LEARN_EVERY, ItemLearner, Stack, served_by_gateway, wall_micros
 from recency_export.lineage import release_folder
@@ -68,7 +68,7 @@ async def replay_late(
     late: Late,
     stretch: Stretch,
     cases: Cases,
-    base: Base,
+    start: Start,
     live: Live,
     folder: Path,
     stack: Stack,
@@ -80,8 +80,8 @@ async def replay_late(
     if found is not None:
         return found
     shutil.rmtree(folder, ignore_errors=True)
-    base.copy_to(folder)
-    base.copy_to(folder / "log")
+    start.copy_to(folder)
+    start.copy_to(folder / "log")
     clock = ReplayClock(stretch.cut_micros)
     with closing(open_sqlite(folder / "store.db")) as store, closing(open_sqlite(folder / "log" / "store.db")) as log:
         async with (

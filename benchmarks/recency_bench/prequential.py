@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recency_bench.arms import FROZEN, PREQUENTIAL, Arm, Replayed, replay_arm
-from recency_bench.base import Base, make_base
 from recency_bench.intervals import Figure, Gains, difference, figure
 from recency_bench.references import popularity_gains
+from recency_bench.start import Start, make_start
 from recency_bench.stretch import Cases, Stretch, cases_of
 from recency_bench.teaching import Made, Stack
 from recency_export.progress import Progress
@@ -90,10 +90,10 @@ async def prequential(
     for seed in range(plan.seeds):
         folder = work / f"seed-{seed}"
         mine = dataclasses.replace(stack.export, seed=seed)
-        base = await asyncio.to_thread(make_base, stretch, folder / "base", mine, report)
+        start = await asyncio.to_thread(make_start, stretch, folder / "start", mine, report)
         its_stack = dataclasses.replace(stack, export=mine)
-        trained.append(base.seconds_to_train)
-        outcomes = await _side_by_side(stretch, cases, base, folder, plan, its_stack, arms, report)
+        trained.append(start.seconds_to_train)
+        outcomes = await _side_by_side(stretch, cases, start, folder, plan, its_stack, arms, report)
         for arm, outcome in zip(arms, outcomes, strict=True):
             replayed[arm.name].append(outcome)
     gains = {name: [one.gains for one in outcomes] for name, outcomes in replayed.items()}
@@ -115,7 +115,7 @@ async def prequential(
 async def _side_by_side(
     stretch: Stretch,
     cases: Cases,
-    base: Base,
+    start: Start,
     folder: Path,
     plan: Plan,
     stack: Stack,
@@ -130,7 +130,7 @@ async def _side_by_side(
             report.started(name)
             started = time.monotonic()
             advance = _advance(report, name, len(cases))
-            outcome = await replay_arm(arm, stretch, cases, base, folder / arm.slug, stack, plan.window, advance)
+            outcome = await replay_arm(arm, stretch, cases, start, folder / arm.slug, stack, plan.window, advance)
             report.done(name, time.monotonic() - started, False)
             return outcome
 

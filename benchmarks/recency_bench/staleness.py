@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from recency_bench.arms import FULL_RELEASES, Replayed, replay_arm
-from recency_bench.base import make_base
 from recency_bench.held_back import Late, live_of, replay_late
 from recency_bench.intervals import Figure, difference, figure
 from recency_bench.prequential import GROUPS, Plan, groups_of
 from recency_bench.replay import MICROS, Delays
+from recency_bench.start import make_start
 from recency_bench.stretch import Cases, Stretch, cases_of
 from recency_bench.teaching import Stack
 from recency_export.progress import Progress
@@ -103,13 +103,13 @@ async def staleness(stretch: Stretch, work: Path, plan: Plan, *, stack: Stack, r
     cases = cases_of(stretch, plan.every)
     folder = work / "seed-0"
     stack = dataclasses.replace(stack, export=dataclasses.replace(stack.export, seed=0))
-    base = await asyncio.to_thread(make_base, stretch, folder / "base", stack.export, report)
+    start = await asyncio.to_thread(make_start, stretch, folder / "start", stack.export, report)
     live_folder = folder / FULL_RELEASES.slug
     live = await _told(
         report,
         "everything live",
         len(cases),
-        lambda advance: replay_arm(FULL_RELEASES, stretch, cases, base, live_folder, stack, plan.window, advance),
+        lambda advance: replay_arm(FULL_RELEASES, stretch, cases, start, live_folder, stack, plan.window, advance),
     )
     left = live_of(live_folder, [(m.window, m.release) for m in live.made if m.state == ReleaseState.ACTIVE])
     room = asyncio.Semaphore(plan.at_once)
@@ -122,7 +122,7 @@ async def staleness(stretch: Stretch, work: Path, plan: Plan, *, stack: Stack, r
                 report,
                 f"{held.channel}, {held.delay} late",
                 len(cases),
-                lambda advance: replay_late(held.late, stretch, cases, base, left, where, stack, plan.window, advance),
+                lambda advance: replay_late(held.late, stretch, cases, start, left, where, stack, plan.window, advance),
             )
 
     async with asyncio.TaskGroup() as tasks:

@@ -12,10 +12,10 @@ from movielens_slice import movielens_slice
 from served_stack import DataFolder
 
 from recency_bench.arms import ITEM_RELEASES, replay_arm
-from recency_bench.base import Base
 from recency_bench.held_back import Late, Live, replay_late
 from recency_bench.replay import Delays
 from recency_bench.split import catalogue
+from recency_bench.start import Start
 from recency_bench.stretch import Cases, Stretch, cases_of, cut_by_time
 from recency_bench.teaching import LEARN_EVERY, Stack
 from recency_cli.config import load
@@ -62,7 +62,7 @@ def deployment(films: DataFolder) -> Stack:
 def test_an_arm_answers_every_case_learns_every_event_and_makes_a_release(
     films: DataFolder, stretch: Stretch, cases: Cases, deployment: Stack, tmp_path: Path
 ):
-    base, done = Base(films.path), []
+    base, done = Start(films.path), []
     arm = replay_arm(ITEM_RELEASES, stretch, cases, base, tmp_path / "arm", deployment, WINDOW, done.append)
     replayed = asyncio.run(arm)
     assert len(replayed.gains) == len(cases) == EVENTS // 2
@@ -91,7 +91,7 @@ def test_what_is_late_reaches_the_gateway_late_and_the_learner_at_once(
     late = Late(Delays(behaviour=600.0))
     replayed = asyncio.run(
         replay_late(
-            late, stretch, cases, Base(films.path), live, tmp_path / "late", deployment, WINDOW, lambda done: None
+            late, stretch, cases, Start(films.path), live, tmp_path / "late", deployment, WINDOW, lambda done: None
         )
     )
     assert replayed.degraded == 0

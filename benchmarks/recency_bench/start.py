@@ -26,7 +26,7 @@ _MADE_OF = "made-of.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class Start:
     """A folder with `store.db` at the cut, `releases/` with the release that is active in it, and the exporter's
     workspace."""
 
@@ -55,12 +55,12 @@ class Base:
             source.backup(target)
 
 
-def make_base(stretch: Stretch, folder: Path, export: BootstrapConfig, report: Progress) -> Base:
-    """Makes the base of one seed, or finds it made of the same events by the same settings."""
+def make_start(stretch: Stretch, folder: Path, export: BootstrapConfig, report: Progress) -> Start:
+    """Makes the start of one seed, or finds it made of the same events by the same settings."""
     made_of = json.dumps({"digest": _digest(stretch, export)})
     marker = folder / _MADE_OF
     if marker.is_file() and marker.read_text(encoding="utf-8") == made_of:
-        return Base(folder)
+        return Start(folder)
     shutil.rmtree(folder / "releases", ignore_errors=True)
     for path in folder.glob("store.db*"):
         path.unlink()
@@ -71,7 +71,7 @@ def make_base(stretch: Stretch, folder: Path, export: BootstrapConfig, report: P
         # Killed on the way, the stages that are done are not done again: the store is filled the same.
         bootstrap(store, folder / "releases", config, report, _at(stretch.cut_micros))
     marker.write_text(made_of, encoding="utf-8")
-    return Base(folder)
+    return Start(folder)
 
 
 def fill_store(store: Store, stretch: Stretch) -> None:
