@@ -133,4 +133,4 @@ def test_a_triton_killed_in_the_middle_is_retried_and_then_passes(served: Triton
             return False
 
     # The runner starts Triton again with what was loaded; the next try finds it.
-    eventually(judged, "the candidate is judged by the restarted Triton")
+    eventually(judged, "the candidate is judged by the restarted Triton", seconds=80.0)
