@@ -36,7 +36,7 @@ def list_releases(context: typer.Context, json: Json = False) -> None:
         facts = _facts(record)
         ndcg = facts["metrics"].get("validation_ndcg_at_10")
         rows.append(
-            (record.release, record.state.value, facts["created"], facts["items"], facts["events"],
+            (record.release, _state(record), facts["created"], facts["items"], facts["events"],
              f"{ndcg:.4f}" if ndcg is not None else "", _newest(facts["metrics"]), record.reason)
         )  # fmt: skip
     columns = (
@@ -116,6 +116,10 @@ def _newest(metrics: dict[str, float]) -> str:
     return f"{ours:.4f} ({theirs:.4f})" if ours is not None and theirs is not None else ""
 
 
+def _state(record: ReleaseRecord) -> str:
+    return record.state.value + (f" {record.canary_fraction:.0%}" if record.canary_fraction else "")
+
+
 def _facts(record: ReleaseRecord) -> dict[str, Any]:
     manifest = json_text.loads(record.manifest_json or "{}")
     created = dt.datetime.fromtimestamp(record.create_micros / 1e6, dt.UTC)
@@ -123,6 +127,7 @@ def _facts(record: ReleaseRecord) -> dict[str, Any]:
     return {
         "release": record.release,
         "state": record.state.value,
+        "canary_fraction": record.canary_fraction,
         "reason": record.reason,
         "parent": record.parent,
         "created": f"{created:%Y-%m-%d %H:%M:%S}Z",
