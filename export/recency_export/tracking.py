@@ -6,6 +6,7 @@ was killed goes on in the same run. Tracking tells, it decides nothing: a tracke
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -13,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import structlog
-
 from recency_export.errors import ExportError, MissingExtra
 
-_log = structlog.get_logger("recency.export.tracking")
+# Python's own: warnings go to standard error, where they leave a command's JSON alone.
+_log = logging.getLogger("recency.export.tracking")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 _FLUSH_SECONDS = 10
 _WANDB_START_SECONDS = 30.0
@@ -74,7 +74,7 @@ def open_run(settings: TrackingSettings, folder: Path, name: str, clock: Callabl
         )
         return _Forgiving(f"{settings.backend}:{place}", opened)
     except OSError as error:
-        _log.warning("tracking_failed", run=name, reason=str(error))
+        _log.warning("run %s is not tracked: %s", name, error)
         return _Forgiving(f"{settings.backend}:{place}", None)
     except ImportError as error:
         extra = "wandb" if settings.backend == "wandb" else "export"
@@ -124,7 +124,7 @@ class _Forgiving:
             write(self._writer)
         except Exception as error:
             # Whatever a tracker raises: it tells of the release, it does not make it.
-            _log.warning("tracking_failed", run=self.url, reason=f"{type(error).__name__}: {error}")
+            _log.warning("run %s is not tracked any further: %s: %s", self.url, type(error).__name__, error)
             self._writer = None
 
 
@@ -170,7 +170,7 @@ class _WandbRun:
             if settings.mode == "offline":
                 raise ExportError(f"Weights & Biases cannot start a run in {folder}: {error}") from error
             # A tracker that is away is no reason to train nothing: what is kept here can be sent later.
-            _log.warning("tracking_offline", reason=str(error), remedy=f"wandb sync {folder}/wandb/offline-run-*")
+            _log.warning("%s; the run is kept here: wandb sync %s/wandb/offline-run-*", error, folder)
             self._run = self._start(wandb, settings, folder, name, "offline")
         # Curves have steps of their own; W&B's one counter for all of them would drop what comes with a smaller step.
         self._run.define_metric("*", step_metric="step")
