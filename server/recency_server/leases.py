@@ -7,6 +7,8 @@ in a thread.
 
 from __future__ import annotations
 
+import threading
+
 import structlog
 
 from recency_inference.wanted import serving_lease
@@ -36,6 +38,8 @@ class ReleaseLeases:
         self._gateway_id = gateway_id
         self._ttl_micros = int(seconds * _MICROS)
         self._held: dict[str, Lease] = {}
+        # Renewing must not take again what another thread has just given up.
+        self._lock = threading.RLock()
 
     def serve(self, release: int) -> None:
         """Says that the gateway uses a release. StoreError where that cannot be written."""
@@ -48,13 +52,14 @@ class ReleaseLeases:
     def refuse(self, release: int, reason: str) -> None:
         """Says why the gateway cannot serve a release. Best effort: log and metrics have it anyway."""
         name, reason = refused_lease(release, self._gateway_id), reason[:_REASON_CHARACTERS]
-        held = self._held.get(name)
-        if held is not None and held.holder != reason:
-            self._give_up(name)
-        try:
-            self._take(name, reason)
-        except StoreError as error:
-            _log.warning("reason not on record", release=release, error=str(error))
+        with self._lock:
+            held = self._held.get(name)
+            if held is not None and held.holder != reason:
+                self._give_up(name)
+            try:
+                self._take(name, reason)
+            except StoreError as error:
+                _log.warning("reason not on record", release=release, error=str(error))
 
     def accept(self, release: int) -> None:
         """Takes a refusal back."""
@@ -62,8 +67,9 @@ class ReleaseLeases:
 
     def renew(self) -> None:
         """Renews all of them."""
-        for lease in list(self._held.values()):
-            self._take(lease.name, lease.holder)
+        with self._lock:
+            for lease in list(self._held.values()):
+                self._take(lease.name, lease.holder)
 
     def close(self) -> None:
         """Gives all of them up."""
@@ -71,14 +77,16 @@ class ReleaseLeases:
             self._give_up(name)
 
     def _take(self, name: str, holder: str) -> None:
-        lease = self._store.acquire_lease(name, holder, self._ttl_micros, self._clock())
-        if lease is not None:
-            self._held[name] = lease
+        with self._lock:
+            lease = self._store.acquire_lease(name, holder, self._ttl_micros, self._clock())
+            if lease is not None:
+                self._held[name] = lease
 
     def _give_up(self, name: str) -> None:
-        lease = self._held.pop(name, None)
-        if lease is not None:
-            try:
-                self._store.release_lease(lease)
-            except StoreError:
-                _log.warning("lease not given up; it expires", lease=lease.name)
+        with self._lock:
+            lease = self._held.pop(name, None)
+            if lease is not None:
+                try:
+                    self._store.release_lease(lease)
+                except StoreError:
+                    _log.warning("lease not given up; it expires", lease=lease.name)
