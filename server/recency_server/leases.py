@@ -66,10 +66,13 @@ class ReleaseLeases:
         self._give_up(refused_lease(release, self._gateway_id))
 
     def renew(self) -> None:
-        """Renews all of them."""
+        """Renews all of them; where the store is away, later: they last for several tries."""
         with self._lock:
-            for lease in list(self._held.values()):
-                self._take(lease.name, lease.holder)
+            try:
+                for lease in list(self._held.values()):
+                    self._take(lease.name, lease.holder)
+            except StoreError as error:
+                _log.warning("leases not renewed", error=str(error))
 
     def close(self) -> None:
         """Gives all of them up."""
