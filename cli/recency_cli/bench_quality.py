@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recency_cli.config import Settings
     from recency_store.protocol import Store
 
-_LEARNED_SECONDS = 0.005
+_LEARNED_SECONDS = 0.02
 _T = TypeVar("_T")
 
 
