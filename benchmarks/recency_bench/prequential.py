@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,9 +134,16 @@ async def _side_by_side(
             report.done(name, time.monotonic() - started, False)
             return outcome
 
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(one(arm)) for arm in arms]
-    return [task.result() for task in running]
+    return await all_of([one(arm) for arm in arms])
+
+
+async def all_of(replays: Sequence[Coroutine[Any, Any, Replayed]]) -> list[Replayed]:
+    """What all replays give. One that fails stops no other: what the others come to is kept for the next run."""
+    outcomes = await asyncio.gather(*replays, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
 
 def _advance(report: Progress, name: str, total: int) -> Callable[[int], None]:

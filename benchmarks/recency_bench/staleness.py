@@ -20,7 +20,7 @@ import numpy as np
 from recency_bench.arms import FULL_RELEASES, Replayed, replay_arm
 from recency_bench.held_back import Late, live_of, replay_late
 from recency_bench.intervals import Figure, difference, figure
-from recency_bench.prequential import GROUPS, Plan, groups_of
+from recency_bench.prequential import GROUPS, Plan, all_of, groups_of
 from recency_bench.replay import MICROS, Delays
 from recency_bench.start import make_start
 from recency_bench.stretch import Cases, Stretch, cases_of
@@ -125,9 +125,7 @@ async def staleness(stretch: Stretch, work: Path, plan: Plan, *, stack: Stack, r
                 lambda advance: replay_late(held.late, stretch, cases, start, left, where, stack, plan.window, advance),
             )
 
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(one(held)) for held in points]
-    return result_of(stretch, cases, plan, live, points, [task.result() for task in running])
+    return result_of(stretch, cases, plan, live, points, await all_of([one(held) for held in points]))
 
 
 async def _told(

@@ -96,12 +96,12 @@ class ItemLearner:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _PAUSE_SECONDS)
 
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(keep_up())
-            try:
-                yield
-            finally:
-                stop.set()
+        keeping = asyncio.create_task(keep_up())
+        try:
+            yield
+        finally:
+            stop.set()
+            await keeping
 
     def close(self) -> None:
         """Lets go of the connection."""
@@ -122,7 +122,12 @@ class Exporter:
     async def release(self, window: int, asker: Asker) -> None:
         """Makes one."""
         started = time.monotonic()
-        record = await asyncio.to_thread(self._make)
+        try:
+            record = await asyncio.to_thread(self._make)
+        except ExportError as error:
+            # The old release goes on serving, and the next window tries again: as `export watch` does.
+            self.made.append(Made(window, 0, "FAILED", str(error), time.monotonic() - started))
+            return
         seconds = time.monotonic() - started
         if record is None:
             self.made.append(Made(window, 0, "", "nothing was new", seconds))
