@@ -20,7 +20,8 @@ from recency_export.errors import ExportError, MissingExtra
 _log = logging.getLogger("recency.export.tracking")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 _FLUSH_SECONDS = 10
-_WANDB_START_SECONDS = 30.0
+# A release waits no longer than this for a service that is away.
+_WANDB_START_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +74,16 @@ def open_run(settings: TrackingSettings, folder: Path, name: str, clock: Callabl
             _WandbRun(settings, folder, name) if settings.backend == "wandb" else _TensorBoardRun(folder, name, clock)
         )
         return _Forgiving(f"{settings.backend}:{place}", opened)
-    except OSError as error:
-        _log.warning("run %s is not tracked: %s", name, error)
-        return _Forgiving(f"{settings.backend}:{place}", None)
     except ImportError as error:
         extra = "wandb" if settings.backend == "wandb" else "export"
         raise MissingExtra(
             f"export.tracking.backend is {settings.backend}, which is not installed ({error}); "
             f"pip install 'recency-server[{extra}]', or set it to none"
         ) from error
+    except Exception as error:
+        # A folder that cannot be made, a tracker's service that does not start.
+        _log.warning("run %s is not tracked: %s: %s", name, type(error).__name__, error)
+        return _Forgiving(f"{settings.backend}:{place}", None)
 
 
 class _Writer(Protocol):
@@ -168,9 +170,11 @@ class _WandbRun:
             self._run = self._start(wandb, settings, folder, name, settings.mode)
         except wandb.errors.Error as error:
             if settings.mode == "offline":
-                raise ExportError(f"Weights & Biases cannot start a run in {folder}: {error}") from error
-            # A tracker that is away is no reason to train nothing: what is kept here can be sent later.
+                raise
+            # A service that is away is no reason to keep nothing: what is kept here can be sent later.
             _log.warning("%s; the run is kept here: wandb sync %s/wandb/offline-run-*", error, folder)
+            # The process behind wandb still holds the run that did not start.
+            wandb.teardown()
             self._run = self._start(wandb, settings, folder, name, "offline")
         # Curves have steps of their own; W&B's one counter for all of them would drop what comes with a smaller step.
         self._run.define_metric("*", step_metric="step")
