@@ -54,7 +54,13 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
 }
 # Fields that are made from other keys, or from what this process is, instead of being keys.
 DERIVED = frozenset(
-    {"triton.data", "gateway.recommend.gateway_id", "gateway.recommend.releases.cache", "export.workspace"}
+    {
+        "triton.data",
+        "gateway.recommend.gateway_id",
+        "gateway.recommend.releases.cache",
+        "export.workspace",
+        "export.place",
+    }
 )
 
 
@@ -149,6 +155,7 @@ class Settings:
             "gateway.recommend.gateway_id": f"{socket.gethostname()}-{os.getpid()}",
             "gateway.recommend.releases.cache": self.fetched,
             "export.workspace": self.data / "workspace",
+            "export.place": self.releases_url,
         }
         try:
             return build(_config_class(section), section, values, derived)

@@ -19,6 +19,7 @@ import onnx
 
 from recency_export.errors import ParityError
 from recency_export.item_tables import Log, counted_tables, learned_matrix, read_log
+from recency_export.lineage import release_folder
 from recency_export.made_up_cases import made_up_cases
 from recency_export.onnx_session import Arrays, feed, open_model
 from recency_export.progress import Progress
@@ -28,8 +29,7 @@ from recency_export.shared_tables import ITEMS_BIN, Place, item_ids_of, place_ta
 from recency_features.golden import GoldenCase, write_golden
 from recency_features.spec import RECOMMENDER, SCORER
 from recency_features.trends import Trends
-from recency_inference.artifacts import local_folder
-from recency_store.errors import ManifestError, UnknownRelease
+from recency_store.errors import UnknownRelease
 from recency_store.manifest import Manifest, verify
 from recency_store.protocol import Store
 from recency_store.records import Learned, ReleaseRecord, StoredItem
@@ -58,6 +58,7 @@ def item_release(
     report: Progress,
     now_micros: int,
     key: str = "",
+    place: str = "",
 ) -> ReleaseRecord:
     """Publishes an item release of `parent` as CANDIDATE. The same `key` again goes on with the same number, and answers
     the record of what is published already. ManifestError where the parent cannot be read; ParityError."""
@@ -69,17 +70,19 @@ def item_release(
     folder = workspace / "item"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    manifest = build_item_release(store, parent, number, folder, report)
+    manifest = build_item_release(store, parent, number, folder, report, releases)
     with _told(report, "publish"):
-        verify(publish_candidate(store, releases, stage_files(folder), manifest, now_micros))
+        verify(publish_candidate(store, releases, stage_files(folder), manifest, now_micros, place))
     shutil.rmtree(folder, ignore_errors=True)
     return store.get_release(number)
 
 
-def build_item_release(store: Store, parent: ReleaseRecord, number: int, folder: Path, report: Progress) -> Manifest:
+def build_item_release(
+    store: Store, parent: ReleaseRecord, number: int, folder: Path, report: Progress, releases: Path | None = None
+) -> Manifest:
     """Writes the files of an item release to `folder`; answers the manifest, its files apart. Nothing else is written."""
     with _told(report, "learned"):
-        base = _read_parent(store, parent)
+        base = _read_parent(store, parent, releases)
         learned = store.learned(base.manifest.item_space)
         through = max(learned.position, base.manifest.trained_through_sequence)
         texts = _items_with_text(store, base.manifest.text_encoder_digest)
@@ -118,20 +121,11 @@ def wait_for_learner(store: Store, space: int, through: int, seconds: float) -> 
     return True
 
 
-def _read_parent(store: Store, record: ReleaseRecord) -> _Parent:
+def _read_parent(store: Store, record: ReleaseRecord, releases: Path | None) -> _Parent:
     manifest = Manifest.from_json(record.manifest_json, f"release {record.release}")
     space = record if manifest.item_space == record.release else store.get_release(manifest.item_space)
-    folder, space_folder = _folder(record), _folder(space)
+    folder, space_folder = release_folder(record, releases), release_folder(space, releases)
     return _Parent(folder, space_folder, manifest, item_ids_of(folder))
-
-
-def _folder(record: ReleaseRecord) -> Path:
-    folder = local_folder(record.url)
-    if folder is None or not folder.is_dir():
-        raise ManifestError(
-            f"{record.url}: release {record.release} is not on this machine; run where releases are made"
-        )
-    return folder
 
 
 def _items_with_text(store: Store, digest: str) -> dict[str, StoredItem]:

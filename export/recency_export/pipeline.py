@@ -251,6 +251,7 @@ def _publish(work: Work, releases: Path, now_micros: int, lease: Lease, runs: Pa
         now_micros,
         lambda folder: check_release(work.config, work.config.workspace, folder),
         lease,
+        work.config.place,
     )
 
 

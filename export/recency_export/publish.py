@@ -14,6 +14,7 @@ from pathlib import Path
 
 from recency_export.errors import ExportError
 from recency_export.workspace import disk_full_named, files_under, sync_folder, sync_tree
+from recency_inference import artifacts
 from recency_store.errors import ManifestError
 from recency_store.manifest import MANIFEST, Manifest, file_entry, verify
 from recency_store.protocol import Store
@@ -31,9 +32,10 @@ def publish(
     now_micros: int,
     check: Callable[[Path], None],
     lease: Lease | None = None,
+    place: str = "",
 ) -> ReleaseRecord:
     """Publishes `files` (name in the release → where it lies now); raises what `check` raises after marking REJECTED."""
-    folder = publish_candidate(store, releases, files, manifest, now_micros)
+    folder = publish_candidate(store, releases, files, manifest, now_micros, place)
     if store.get_release(manifest.release).state is ReleaseState.ACTIVE:
         return store.get_release(manifest.release)
     try:
@@ -47,9 +49,10 @@ def publish(
 
 
 def publish_candidate(
-    store: Store, releases: Path, files: Mapping[str, Path], manifest: Manifest, now_micros: int
+    store: Store, releases: Path, files: Mapping[str, Path], manifest: Manifest, now_micros: int, place: str = ""
 ) -> Path:
-    """Stages the folder and registers it as CANDIDATE; answers the folder. Nothing that serves is touched."""
+    """Stages the folder and registers it as CANDIDATE; answers the folder. Nothing that serves is touched. `place` is the
+    URL from which everybody else fetches releases: it is copied there first; empty where all share the folder."""
     folder = releases / str(manifest.release)
     manifest = replace(
         manifest, files={name: file_entry(path) for name, path in sorted(files.items()) if name not in _LINKED}
@@ -57,12 +60,14 @@ def publish_candidate(
     if not _is_there(folder, manifest):
         with disk_full_named(releases / f".{folder.name}.staging"):
             _stage(releases, folder, files, manifest)
+    if place:
+        artifacts.publish(folder, artifacts.join(place, manifest.release))
     store.put_release(
         ReleaseRecord(
             release=manifest.release,
             state=ReleaseState.CANDIDATE,
             reason="",
-            url=str(folder.resolve()),
+            url=artifacts.join(place, manifest.release) if place else str(folder.resolve()),
             parent=manifest.parent,
             create_micros=now_micros,
             manifest_json=manifest.to_json(),

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recency_export.lineage import release_folder
 from recency_export.publish import stage_files
 from recency_export.workspace import files_under
 from recency_features.spec import RECOMMENDER, SCORER, TEXT_ENCODER, TREND_HALF_LIVES_SECONDS, USER_FEATURE_DIM
@@ -26,7 +25,7 @@ def candidate_files(work: RunWork) -> dict[str, Path]:
     files = {name: path for name, path in files.items() if name not in _NOT_PUBLISHED}
     files["training/weights.npz"] = workspace / "fine_tune" / "weights.npz"
     files["training/ranker.npz"] = workspace / "rank" / "ranker.npz"
-    files["tokenizer.json"] = release_folder(work.parent) / "tokenizer.json"
+    files["tokenizer.json"] = work.folder_of(work.parent) / "tokenizer.json"
     if work.adapts:
         stage = workspace / "language_model"
         kept = ("text_encoder/", "training/", "tokenizer.json")

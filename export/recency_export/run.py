@@ -52,7 +52,7 @@ def run_export(
         if plan is None:
             return RunOutcome(None)
         parent, space = active_parent(store), store.get_release(plan.space)
-        work = RunWork(store, config, report, plan, workspace, parent, space)
+        work = RunWork(store, config, report, plan, workspace, releases, parent, space)
         for stage in STAGES:
             if stage.name != "language_model" or work.adapts:
                 _timed(work, stage)
@@ -86,7 +86,7 @@ def _publish_and_judge(work: RunWork, releases: Path, manifest: Manifest, lease:
 
     plan, store, config = work.plan, work.store, work.config
     folder: Path = work.timed(
-        "publish", lambda: publish_candidate(store, releases, candidate_files(work), manifest, clock())
+        "publish", lambda: publish_candidate(store, releases, candidate_files(work), manifest, clock(), config.place)
     )
     targets = work.timed("ready", lambda: ready_targets(store, plan.release, config.run, clock, work.advance("ready")))
     judged: Judged = work.timed(

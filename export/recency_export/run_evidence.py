@@ -9,7 +9,6 @@ import numpy as np
 
 from recency_export.compare import Answers, read_answers
 from recency_export.evidence import Evidence, Exposure, Gains, Observations
-from recency_export.lineage import release_folder
 from recency_store.manifest import Calibration, read_manifest
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def evidence_of(work: RunWork, folder: Path, targets: tuple[str, ...]) -> Eviden
     return Evidence(
         release=work.plan.release,
         folder=folder,
-        parent_folder=release_folder(work.parent),
+        parent_folder=work.folder_of(work.parent),
         newest=Gains(newest.ndcg, before.ndcg, arrays["newest_user"]),
         old=Gains(old.ndcg, old_before.ndcg, arrays["old_user"]),
         observed=_observed(newest, read_manifest(folder).calibration),

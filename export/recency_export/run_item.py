@@ -58,7 +58,7 @@ def run_item(
         timed.started("learner")
         wait_for_learner(store, manifest.item_space, store.last_sequence(), _LEARNER_SECONDS)
         timed.done("learner", time.monotonic() - begun, False)
-    record = item_release(store, releases, config.workspace, parent, timed, clock(), key=_key(store, parent))
+    record = item_release(store, releases, config.workspace, parent, timed, clock(), _key(store, parent), config.place)
     begun = time.monotonic()
     timed.started("ready")
     targets = ready_targets(
@@ -68,7 +68,7 @@ def run_item(
     begun = time.monotonic()
     timed.started("gate")
     evidence = evidence_from_log(
-        store, record.release, release_folder(record), release_folder(parent), targets, config.seed
+        store, record.release, release_folder(record, releases), release_folder(parent, releases), targets, config.seed
     )
     judged = decide(store, evidence, parent.release, config.gate, lease)
     timed.done("gate", time.monotonic() - begun, False)

@@ -6,7 +6,8 @@ Everything a stage reads lies in the run's workspace or in a release's folder, s
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from recency_export.cases import Cases, whole_cases
 from recency_export.compare import Answers, answers, shown_counts, write_answers
 from recency_export.cooccurrence import count_together, positive_sequences
 from recency_export.dataset import Dataset, read_dataset
+from recency_export.errors import NoParent
 from recency_export.evaluate import rank_metrics
 from recency_export.golden_cases import golden_cases
 from recency_export.model import Retrieval, projection_matrix
@@ -55,7 +57,7 @@ class Desk:
         self.config, self.workspace, self.plan = config, workspace, plan
         self.snapshot: Snapshot = read_snapshot(workspace / "clean" / "snapshot.npz")
         self.data: Dataset = read_dataset(workspace / "dataset" / "dataset.npz")
-        self.trained: Trained = read_trained(space)
+        self.trained: Trained = _as_configured(read_trained(space), config)
         vectors = workspace / "language_model" / "text_vectors.npy"
         self.text_vectors = np.load(vectors) if adapted else self.snapshot.text_vectors
 
@@ -83,6 +85,22 @@ class Desk:
             fitted = {key: saved[key] for key in saved.files}
         tables = count_together(positive_sequences(self.data, held_out_too), len(self.item_ids), self.trained.ranker)
         return serving_of(self.retrieval(name), self.trained.content, fitted, tables, self.trained)
+
+    @cached_property
+    def published(self) -> Serving:
+        """What is published: it has seen everything."""
+        return self.serving(WEIGHTS, held_out_too=True)
+
+
+def _as_configured(trained: Trained, config: BootstrapConfig) -> Trained:
+    """Dropout may be set otherwise than it was; a shape may not."""
+    wanted = replace(config.model, dropout=trained.model.dropout, residual_dropout=trained.model.residual_dropout)
+    if wanted != trained.model:
+        raise NoParent(
+            f"export.model is {wanted}, and release {trained.manifest.release} is {trained.model}: weights of another shape "
+            "cannot be fine-tuned; set it back, or train anew with: recency export bootstrap"
+        )
+    return replace(trained, model=config.model)
 
 
 def run_fine_tune(desk: Desk, folder: Path, checkpoint: Path, advance: Advance) -> None:
@@ -127,7 +145,7 @@ def run_export(desk: Desk, folder: Path) -> None:
     """Writes the graphs, items.bin, item_ids.json, projection.npy, trends.npz, golden.json and facts.json; checks the graphs
     against torch."""
     snapshot, data, trained = desk.snapshot, desk.data, desk.trained
-    serving = desk.serving(WEIGHTS, held_out_too=True)
+    serving = desk.published
     export_graphs(serving, folder)
     check_parity(serving, folder, desk.config.seed)
     ids = list(desk.item_ids)
@@ -160,13 +178,16 @@ def run_evaluate(desk: Desk, parent: Parent, folder: Path, advance: Advance) -> 
     newest = whole_cases(data, data.held_out)
     old = whole_cases(data, _some(targets.exam, config.tune.old_cases, config.seed))
     asking = _asking(data, config.seed)
-    candidate = desk.serving(JUDGED, held_out_too=False)
+    judged, published = desk.serving(JUDGED, held_out_too=False), desk.published
     beside = parent_serving(parent, desk.trained, desk.item_ids, desk.snapshot.text_vectors, data, desk.plan.after)
     parts: dict[str, Answers] = {}
-    for number, (name, serving) in enumerate((("candidate", candidate), ("parent", beside))):
-        for place, (kind, cases) in enumerate((("newest", newest), ("old", old), ("slates", asking))):
+    # The newest events are asked of the state that has not seen them, all else of what is published.
+    for number, (kind, cases, candidate) in enumerate(
+        (("newest", newest, judged), ("old", old, published), ("slates", asking, published))
+    ):
+        for place, (name, serving) in enumerate((("candidate", candidate), ("parent", beside))):
             parts[f"{name}_{kind}"] = answers(serving, data, cases, desk.limit, config.seed)
-            advance(3 * number + place + 1, 6, f"{name}, {kind}")
+            advance(2 * number + place + 1, 6, f"{name}, {kind}")
     positive = np.flatnonzero((targets.new > 0) | (targets.last > 0))
     known = np.isin(np.array(desk.item_ids), np.array(parent.item_ids))
     exposed = shown_counts(parts["parent_slates"].top, len(desk.item_ids))

@@ -186,7 +186,7 @@ def _language_model(work: RunWork, folder: Path) -> None:
         find_encoder(work.config.encoder_folder),
         folder,
         work.advance("language_model"),
-        release_folder(work.store.get_release(work.parent_manifest.model_versions[TEXT_ENCODER])),
+        work.folder_of(work.store.get_release(work.parent_manifest.model_versions[TEXT_ENCODER])),
     )
 
 

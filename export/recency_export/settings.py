@@ -164,12 +164,14 @@ class BootstrapConfig:
     """Everything that decides what release 1 becomes, and where the stages work.
 
     workspace        a folder of the stages' own; a killed bootstrap goes on from it
+    place            the URL that releases are published to; empty: the folder that they are put together in
     encoder_folder   a Hugging Face model folder; None looks for the installed all-MiniLM-L6-v2
     threads          for torch and onnxruntime; the same number gives the same release. On two cores that others use too, a
                      second thread waits for its turn at every step: one is far faster (docs/decisions/0023)
     """
 
     workspace: Path
+    place: str = ""
     seed: int = 0
     threads: int = 1
     encoder_folder: Path | None = None
