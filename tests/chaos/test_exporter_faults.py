@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,18 @@ from exporter_nursery import KILLED, NOW_MICROS, Nursery, small_config
 from small_shop import export_word_average, make_event, make_item, shop
 
 import recency_export.text_encoder as text_encoder_module
+from recency_export.activate import decide
+from recency_export.evidence import Evidence
+from recency_export.exporter_lease import only_exporter
+from recency_export.gate_settings import GateSettings
 from recency_export.pipeline import bootstrap
 from recency_export.progress import Silent
-from recency_store.manifest import verify
-from recency_store.records import NewItem, ReleaseState
+from recency_store.errors import LeaseLost
+from recency_store.manifest import Manifest, verify
+from recency_store.records import NewItem, ReleaseRecord, ReleaseState
 from recency_store.sqlite import SqliteStore, open_sqlite
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 _SEED, _QUICK, _ALL = 5, 10, 60
 _EVERYTHING = bool(os.environ.get("RECENCY_CHAOS"))
 FAULTS = range(_ALL if _EVERYTHING else _QUICK)
@@ -149,3 +155,60 @@ def test_a_disk_that_fills_up_is_named_and_what_serves_goes_on(
     assert nursery.run(root)["status"] == 0
     assert _manifest(root) == expected
     shutil.rmtree(root)
+
+
+def test_traffic_that_goes_on_does_not_make_a_killed_run_begin_again(
+    nursery: Nursery, copied: Callable[[str], Path], unkilled: tuple[list[str], str]
+) -> None:
+    operations, expected = unkilled
+    root = copied("traffic")
+    assert nursery.run(root, kill_at=operations.index("rename fine_tune.partial") + 3)["status"] == KILLED
+    with _opened(root) as store:
+        store.append([make_event(20_000, "user-3", "item-005", NOW_MICROS)])
+
+    again = nursery.run(root)
+
+    assert again["status"] == 0, again["errors"]
+    assert "mkdir fine_tune.partial" not in again["operations"]
+    assert _manifest(root) == expected
+    # The newer event is the next release's.
+    assert nursery.run(root)["status"] == 0
+    assert _states(root)[3] is ReleaseState.ACTIVE
+
+
+def test_where_nothing_is_new_no_release_is_made(
+    nursery: Nursery, copied: Callable[[str], Path], unkilled: tuple[list[str], str]
+) -> None:
+    root = copied("nothing")
+    assert nursery.run(root)["status"] == 0
+    assert nursery.run(root)["status"] == 0
+    assert set(_states(root)) == {1, 2}
+
+
+def test_a_second_exporter_hears_who_is_at_work_and_changes_nothing(
+    nursery: Nursery, copied: Callable[[str], Path]
+) -> None:
+    root = copied("two")
+    with _opened(root) as store:
+        with only_exporter(store, root / "elsewhere", 30.0, lambda: NOW_MICROS):
+            (said,) = nursery.run(root)["errors"]
+            assert str(root / "elsewhere") in said
+            assert "is exporting for this store" in said
+        with only_exporter(store, root / "workspace", 30.0, lambda: NOW_MICROS):
+            (said,) = nursery.run(root)["errors"]
+            assert f"process {os.getpid()} is exporting" in said
+    assert _states(root) == {1: ReleaseState.ACTIVE}
+
+
+def test_an_exporter_that_lost_its_lease_activates_nothing(copied: Callable[[str], Path]) -> None:
+    root, now = copied("lost"), [NOW_MICROS]
+    with _opened(root) as store:
+        manifest = Manifest.from_json(store.get_release(1).manifest_json, "release 1")
+        later = replace(manifest, release=7)
+        store.put_release(ReleaseRecord(7, ReleaseState.CANDIDATE, "", "", 1, 0, manifest_json=later.to_json()))
+        with only_exporter(store, root / "hung", 30.0, lambda: now[0]) as lease:
+            now[0] += 60_000_000
+            with only_exporter(store, root / "other", 30.0, lambda: now[0]), pytest.raises(LeaseLost):
+                decide(store, Evidence(7, root / "releases" / "7"), 1, GateSettings(), lease)
+        assert store.get_release(7).state is ReleaseState.CANDIDATE
+        assert _states(root)[1] is ReleaseState.ACTIVE
