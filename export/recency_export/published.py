@@ -96,7 +96,9 @@ def _check_models(found: Published) -> None:
         if version is None:
             raise ManifestError(f"{found.folder}: the manifest names no version of {name}; publish it again")
         here = f"{name}/model.onnx" in found.manifest.files
-        if here != (version == found.manifest.release) or not found.model(name).is_file():
+        # A folder that was fetched alone has no siblings by number; the agent, which loads them, looks for itself.
+        alone = found.folder.name != str(found.manifest.release)
+        if here != (version == found.manifest.release) or not (alone or found.model(name).is_file()):
             raise ManifestError(
                 f"{found.folder}: needs version {version} of {name}, and {found.model(name)} is "
                 f"{'its own' if here else 'missing'}; publish it again"
