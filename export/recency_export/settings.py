@@ -125,7 +125,7 @@ class TuneSettings:
     patience: int = 2
     least_cases: int = 200
     # Passes over what was held out for validation, at the end, so that the release has learned the newest events too.
-    last_epochs: int = 2
+    last_epochs: int = 4
     # Of each user's new events so many, and at most one in so many, are held out, and so many in all.
     holdout_per_user: int = 20
     holdout_one_in: int = 3
