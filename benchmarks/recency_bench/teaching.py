@@ -96,12 +96,16 @@ class ItemLearner:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _PAUSE_SECONDS)
 
-        keeping = asyncio.create_task(keep_up())
         try:
-            yield
-        finally:
-            stop.set()
-            await keeping
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(keep_up())
+                try:
+                    yield
+                finally:
+                    stop.set()
+        except BaseExceptionGroup as group:
+            # What the body raises comes out as it is.
+            raise group.exceptions[0] from None
 
     def close(self) -> None:
         """Lets go of the connection."""
