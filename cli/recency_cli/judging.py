@@ -48,8 +48,8 @@ def evaluate(
         evidence = evidence_from_log(
             store,
             record.release,
-            release_folder(record),
-            release_folder(parent) if parent is not None else None,
+            release_folder(record, settings.releases),
+            release_folder(parent, settings.releases) if parent is not None else None,
             targets,
         )
         verdict = judge(evidence, settings.export().gate)
