@@ -34,8 +34,8 @@ class LearnerConfig:
     chunk: int = 100
     rows_per_call: int = 16
     window_seconds: float = 3_600.0
-    item_norm: float = 1.0
-    item_radius: float = 8.0
+    item_norm: float = 0.25
+    item_radius: float = 1.0
     user_events: int = 200
     idle_seconds: float = 0.2
     lease_seconds: float = 5.0
