@@ -47,6 +47,7 @@ def tensorrt(
             now_micros(),
             build_plan,
             run_plan,
+            settings.releases_url,
         )
     if json:
         print_json({"release": made.release, "state": made.state.value, "url": made.url, "models": found})

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recency_export.errors import ParityError, TensorRTMissing
+from recency_export.lineage import release_folder
 from recency_export.onnx_session import open_model
 from recency_export.publish import publish_candidate
 from recency_export.tensorrt_profiles import Profile, profiles, release_ranges
@@ -105,16 +106,17 @@ def publish_plans(
     now_micros: int,
     build: Builder,
     run: Runner,
+    place: str = "",
 ) -> tuple[ReleaseRecord, dict[str, dict[str, Any]]]:
     """Builds the plans of a release, compares each with its graph, and registers a candidate that holds them; answers it and
     what was found of each model."""
-    folder = Path(record.url.removeprefix("file://"))
+    folder = release_folder(record, releases)
     manifest = verify(folder)
     workspace.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, Any]] = {}
     files = {name: folder / name for name in manifest.files}
     for model in (RECOMMENDER, SCORER, TEXT_ENCODER):
-        owner = _owner(store, model, folder, manifest)
+        owner = _owner(store, releases, model, folder, manifest)
         graph = owner / model / "model.onnx"
         files[f"{model}/model.onnx"] = graph
         # What the next language model is trained on from goes where its graph goes.
@@ -134,15 +136,15 @@ def publish_plans(
         space=manifest.item_space,
         model_versions=dict.fromkeys((RECOMMENDER, SCORER, TEXT_ENCODER), number),
     )
-    publish_candidate(store, releases, files, made, now_micros)
+    publish_candidate(store, releases, files, made, now_micros, place)
     return store.get_release(number), found
 
 
-def _owner(store: Store, model: str, folder: Path, manifest: Manifest) -> Path:
+def _owner(store: Store, releases: Path, model: str, folder: Path, manifest: Manifest) -> Path:
     """Where a model's graph lies; a language model that did not change lies in the release that brought it."""
     if f"{model}/model.onnx" in manifest.files:
         return folder
-    return Path(store.get_release(manifest.model_versions[model]).url.removeprefix("file://"))
+    return release_folder(store.get_release(manifest.model_versions[model]), releases)
 
 
 def _build_checked(
