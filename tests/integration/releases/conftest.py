@@ -85,6 +85,18 @@ def stage(tmp_path_factory: pytest.TempPathFactory, triton_environment: Path | N
     store.close()
 
 
+@pytest.fixture(autouse=True)
+def alone_again(stage: Stage) -> Iterator[None]:
+    """A test that fails leaves no canary behind, and a whole release active."""
+    good = stage.active()
+    yield
+    for record in stage.store.serving_releases():
+        if record.state is not ReleaseState.ACTIVE:
+            stage.store.set_release_state(record.release, ReleaseState.RETIRED, "left by a test")
+    if not stage.store.list_leases(f"ready/{stage.active()}/", clock()):
+        stage.store.set_release_state(good, ReleaseState.ACTIVE)
+
+
 @dataclass
 class Gateway:
     """A running gateway: its client and its HTTP side."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,15 +64,6 @@ FAULTS: tuple[tuple[Change, str], ...] = (
     (other_vectors, "vectors of dimension"),
     (from_the_future, "upgrade Recency"),
 )
-
-
-@pytest.fixture(autouse=True)
-def good_again(stage: Stage) -> Iterator[None]:
-    """Whatever a test that fails has left."""
-    good = stage.active()
-    yield
-    if stage.active() != good:
-        stage.store.set_release_state(good, ReleaseState.ACTIVE)
 
 
 async def test_an_active_release_that_cannot_serve_leaves_the_served_one_and_says_why(
@@ -186,7 +177,7 @@ def fails_on_purchases(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def slowly(folder: Path, manifest: Manifest) -> Manifest:
-    slow(folder, layers=64)
+    slow(folder, layers=128)
     return sign(folder, manifest)
 
 
@@ -205,7 +196,8 @@ async def test_a_canary_that_goes_wrong_ends_itself_and_the_others_notice_nothin
         event.event_time.FromMicroseconds(clock() - 1_000_000)
         bought.append(event)
     stage.store.append(bought)
-    limits = CanaryConfig(failures=5, latency_answers=30, latency_seconds=0.005, judge_seconds=0.1)
+    # The canary's work takes processors from the active release too, more so on a busy machine.
+    limits = CanaryConfig(failures=5, latency_answers=30, latency_ratio=1.3, latency_seconds=0.005, judge_seconds=0.1)
     calls = Callers()
     async with gateway(canary=limits) as here, calls.on(here, each=2):
         await here.client.set_canary(canary, 0.5)
