@@ -16,6 +16,8 @@ from recency import EventType, Recency, Slate, event
 from recency_store.manifest import read_manifest
 from recency_store.records import ReleaseState
 
+# It makes a release itself, and may be the first to need the one before.
+pytestmark = pytest.mark.timeout(600)
 USER, CROWD, LIKE, NEAR = "worked-case", 40, 4, 20
 
 
