@@ -52,6 +52,8 @@ class Models:
         """Loads exactly these versions. A load that Triton calls successful must have brought them."""
         named = frozenset(versions)
         begun = self._clock()
+        # What is let go of is not probed any more: that it does not answer is no sign of a hanging Triton.
+        self._warm = {key: part for key, part in self._warm.items() if key[0] != model or key[1] in named}
         try:
             self._control.load(model, named, self._repository.config(model))
         except LoadFailed as error:
@@ -88,6 +90,7 @@ class Models:
 
     def unload(self, model: str) -> None:
         """Lets every version of a model go."""
+        self._warm = {key: part for key, part in self._warm.items() if key[0] != model}
         self._control.unload(model)
 
     def probe(self) -> str:
