@@ -32,6 +32,7 @@ Depth = Literal["item", "full"]
 LEARN_EVERY = 20
 _PAUSE_SECONDS = 0.2
 _ADOPTED_SECONDS = 60.0
+_AWAY_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
 
 
@@ -79,7 +80,16 @@ class ItemLearner:
 
     async def learn(self, feed: Feed) -> None:
         """Learns all that the feed has written."""
-        await asyncio.to_thread(self._learner.catch_up)
+        until = time.monotonic() + _AWAY_SECONDS
+        while True:
+            try:
+                await asyncio.to_thread(self._learner.catch_up)
+                break
+            except InferenceError:
+                # A Triton that starts again is no reason to give a long run up; its answers count as degraded meanwhile.
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
         self.learned = feed.events
 
     @asynccontextmanager
