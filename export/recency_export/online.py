@@ -21,9 +21,9 @@ from recency_export.online_space import Space
 from recency_export.online_users import Infer, UserVectors
 from recency_export.shared_tables import item_ids_of
 from recency_inference.artifacts import ReleaseCache
-from recency_inference.errors import InferenceError, Unavailable
+from recency_inference.errors import ArtifactsUnavailable, InferenceError, Unavailable
 from recency_inference.wanted import READY, leased_releases
-from recency_store.errors import LeaseLost, ManifestError, StoreError
+from recency_store.errors import LeaseLost, ManifestError, StoreError, UnknownRelease
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
 from recency_store.records import Lease, ReleaseRecord, ReleaseState, last_good
@@ -32,6 +32,8 @@ LEASE = "learner"
 _LOOK_SECONDS = 0.5
 _TELL_SECONDS = 10.0
 _AWAY_SECONDS = 1.0
+# Before a space whose release could not be read is tried again.
+_UNREADABLE_SECONDS = 30.0
 # Of a space's releases, whose user encoder is asked first.
 _ORDER = (ReleaseState.ACTIVE, ReleaseState.CANARY, ReleaseState.SHADOW, ReleaseState.CANDIDATE)
 
@@ -59,6 +61,8 @@ class Learner:
         self._behaviour = Behaviour(store, config.cached_users)
         self._manifests: dict[int, Manifest] = {}
         self._spaces: dict[int, Space] = {}
+        # Space → when to try again to read it.
+        self._unreadable: dict[int, float] = {}
         self._encoders: dict[int, UserVectors] = {}
         # Space → the releases that may be asked for user vectors.
         self._asked: Mapping[int, Sequence[ReleaseRecord]] = {}
@@ -125,15 +129,15 @@ class Learner:
         if time.monotonic() - self._looked_seconds >= _LOOK_SECONDS:
             self._look(lease)
             self._looked_seconds = time.monotonic()
-        full = [self._step(number, lease) for number in self._asked]
+        pauses = [self._step(number, lease) for number in self._asked]
         self._tell()
-        return 0.0 if any(full) else self._config.idle_seconds
+        return min(pauses, default=self._config.idle_seconds)
 
-    def _step(self, number: int, lease: Lease) -> bool:
-        """Learns a chunk in a space; whether there is more to learn at once."""
+    def _step(self, number: int, lease: Lease) -> float:
+        """Learns a chunk in a space; how long to wait before the next one."""
         space = self._space(number)
         if space is None or not space.behind:
-            return False
+            return self._config.idle_seconds
         for record in self._asked[number]:
             users = self._encoder(record)
             if users is None:
@@ -148,8 +152,8 @@ class Learner:
                 self._events += progress.events
                 self._rows += progress.rows
                 self._reason = ""
-            return space.behind >= self._config.chunk
-        return False
+            return 0.0 if space.behind >= self._config.chunk else self._config.idle_seconds
+        return _AWAY_SECONDS
 
     def _look(self, lease: Lease) -> None:
         """Which spaces are to be followed now."""
@@ -172,12 +176,15 @@ class Learner:
         back = last_good(records)
         manifests = [self._manifest(record) for record in (*needed, *([back] if back else []))]
         keep = {manifest.item_space for manifest in manifests if manifest is not None}
-        if keep:
+        # A manifest that cannot be read may be a newer software's: what it needs is not known here.
+        if keep and None not in manifests:
             self._store.drop_learned(keep | set(asked))
 
     def _space(self, number: int) -> Space | None:
         """The state of a space, read where it is not in memory; None where its full release cannot be had."""
         if number not in self._spaces:
+            if time.monotonic() < self._unreadable.get(number, -1e9):
+                return None
             try:
                 record = self._store.get_release(number)
                 manifest = self._manifest(record)
@@ -185,8 +192,9 @@ class Learner:
                     return None
                 with self._cache.hold(record.url) as folder:
                     base = read_base(folder, manifest)
-            except (ManifestError, OSError) as error:
+            except (ManifestError, UnknownRelease, ArtifactsUnavailable, OSError) as error:
                 self._note(f"space {number} cannot be learned: {error}")
+                self._unreadable[number] = time.monotonic() + _UNREADABLE_SECONDS
                 return None
             self._spaces[number] = Space(base, self._store, self._behaviour, self._config)
         return self._spaces[number]
@@ -199,7 +207,7 @@ class Learner:
             try:
                 with self._cache.hold(record.url) as folder:
                     item_ids = item_ids_of(folder)
-            except (ManifestError, OSError) as error:
+            except (ManifestError, ArtifactsUnavailable, OSError) as error:
                 self._note(f"release {record.release} cannot be read: {error}")
                 return None
             asked = {other.release for others in self._asked.values() for other in others}

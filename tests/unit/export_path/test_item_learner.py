@@ -25,7 +25,7 @@ from recency_inference.artifacts import ReleaseCache
 from recency_inference.client import Input, RawTensor
 from recency_inference.errors import Unavailable
 from recency_store.errors import LeaseLost
-from recency_store.manifest import read_manifest
+from recency_store.manifest import Manifest, read_manifest
 from recency_store.memory import MemoryStore
 from recency_store.records import Lease, LoggedEvent, ReleaseState
 
@@ -334,3 +334,20 @@ def test_two_learners_share_one_lease_and_the_second_goes_on_where_the_first_end
     assert [lease.holder for lease in served.list_leases("learner", NOW_MICROS)] == ["second"]
     stops[1].set()
     threads[1].join(10)
+
+
+def test_a_space_that_cannot_be_read_holds_no_other_up_and_loses_nothing(
+    served: MemoryStore, direct: Direct, tmp_path: Path
+) -> None:
+    record = replace(served.get_release(1), state=ReleaseState.CANDIDATE)
+    manifest = replace(Manifest.from_json(record.manifest_json, ""), release=served.next_release())
+    served.put_release(replace(record, release=2, url=str(tmp_path / "gone"), manifest_json=manifest.to_json()))
+    served.put_release(replace(record, release=served.next_release(), manifest_json="{}"))
+    for number, state in ((2, ReleaseState.CANARY), (3, ReleaseState.SHADOW)):
+        served.set_release_state(number, state)
+    before = _lease(served, "before")
+    served.put_learned(3, 0, 5, NOW_MICROS, [], before)
+    served.release_lease(before)
+    _clicks(served, "item-900", ["user-1", "user-2"])
+    _run(_learner(served, direct, "one", tmp_path), lambda: served.learned(1).position == served.last_sequence())
+    assert served.learned(3).position == 5
