@@ -5,6 +5,7 @@ nothing, and a run that was killed goes on with the same.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from recency_export.workspace import digest_of, once, read_receipt
 from recency_store.errors import UnknownRelease
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
-from recency_store.records import ReleaseRecord, ReleaseState
+from recency_store.records import Lease, ReleaseRecord, ReleaseState
 
 STAGE = "plan"
 _FILE = "plan.json"
@@ -44,7 +45,9 @@ def active_parent(store: Store) -> ReleaseRecord:
     return record
 
 
-def plan_run(store: Store, workspace: Path, config: BootstrapConfig, version: int, now_micros: int) -> Plan | None:
+def plan_run(
+    store: Store, workspace: Path, config: BootstrapConfig, version: int, now_micros: int, lease: Lease
+) -> Plan | None:
     """The unfinished plan of an earlier run where there is one that still fits, else a new one; None where nothing has
     happened since the active release was trained."""
     parent = active_parent(store)
@@ -52,6 +55,8 @@ def plan_run(store: Store, workspace: Path, config: BootstrapConfig, version: in
     unfinished = _unfinished(store, workspace)
     if unfinished is not None and (unfinished.parent, unfinished.settings) == (parent.release, settings):
         return unfinished
+    if unfinished is not None:
+        _give_up(store, unfinished, lease)
     weights = trained_record(store, parent)
     after = Manifest.from_json(weights.manifest_json, f"release {weights.release}").trained_through_sequence
     through = store.last_sequence()
@@ -84,6 +89,13 @@ def _deciding(config: BootstrapConfig) -> list[object]:
         config.tune,
         config.language_model,
     ]
+
+
+def _give_up(store: Store, plan: Plan, lease: Lease) -> None:
+    """A candidate that nobody will judge any more is not kept loaded."""
+    reason = f"its run was given up: release {plan.parent} serves no longer, or the settings are others now"
+    with suppress(UnknownRelease):
+        store.set_release_state(plan.release, ReleaseState.REJECTED, reason, lease=lease)
 
 
 def _unfinished(store: Store, workspace: Path) -> Plan | None:

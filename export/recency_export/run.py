@@ -48,7 +48,7 @@ def run_export(
             from recency_export.run_item import run_item
 
             return run_item(store, releases, config, report, clock, lease)
-        plan = plan_run(store, workspace, config, STAGES_VERSION, clock())
+        plan = plan_run(store, workspace, config, STAGES_VERSION, clock(), lease)
         if plan is None:
             return RunOutcome(None)
         parent, space = active_parent(store), store.get_release(plan.space)
