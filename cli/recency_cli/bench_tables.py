@@ -87,20 +87,32 @@ def quality_tables(result: QualityResult) -> list[Table]:
 def prequential_tables(result: PrequentialResult) -> list[Table]:
     """Each arm's figures with their intervals, and what each has over the frozen model."""
     plan = result.plan
-    columns = ("test-then-train in time order", *result.rows[0].figures)
+    columns = ("arm", *result.rows[0].figures)
     asked = "" if plan.every == 1 else f", each {plan.every}th asked for"
     rows = [(row.arm, *(_interval(figure) for figure in row.figures.values())) for row in result.rows]
-    title = f"NDCG@10 [95 %], {result.cases:,} events of {result.users:,} users{asked}, seeds: {plan.seeds}"
+    title = (
+        f"test-then-train in time order: NDCG@10 [95 %], {result.cases:,} events of {result.users:,} users{asked}, "
+        f"seeds: {plan.seeds}"
+    )
     more = [
         (row.arm, *(_interval(figure, sign="+") for figure in row.more.values())) for row in result.rows if row.more
     ]
     tables = [table(title, columns, rows, right=columns[1:])]
     if more:
-        over = ("more than with the model frozen", *result.rows[0].figures)
+        over = ("more than frozen", *result.rows[0].figures)
         tables.append(table("", over, more, right=over[1:]))
+    releases = [
+        (row.arm, str(seed), str(one.window + 1), str(one.release), one.state, f"{one.seconds:.0f}", one.reason)
+        for row in result.rows
+        for seed, made in enumerate(row.made)
+        for one in made
+    ]
+    if releases:
+        columns = ("releases of", "seed", "window", "release", "state", "seconds", "reason")
+        tables.append(table("", columns, releases, right=columns[1:4]))
     degraded = sum(row.degraded for row in result.rows)
     if degraded:
-        tables.append(table(f"{degraded} answers were degraded: these figures are not the models'", (), ()))
+        tables.append(table("", (f"{degraded} answers were degraded: these figures are not the models'",), ()))
     return tables
 
 
