@@ -20,8 +20,8 @@ from recency_export.errors import ExportError, MissingExtra
 _log = logging.getLogger("recency.export.tracking")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 _FLUSH_SECONDS = 10
-# A release waits no longer than this for a service that is away.
-_WANDB_START_SECONDS = 10.0
+# A release waits no longer than this for a service that is away; offline it is only this machine that may be busy.
+_WANDB_START_SECONDS = {"online": 10.0, "offline": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class _WandbRun:
             x_disable_stats=True,
             x_disable_meta=True,
             x_save_requirements=False,
-            init_timeout=_WANDB_START_SECONDS,
+            init_timeout=_WANDB_START_SECONDS[mode],
         )
         return wandb.init(
             project=settings.project, id=name, name=name, dir=str(folder), mode=mode, resume="allow", settings=quiet
