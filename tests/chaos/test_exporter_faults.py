@@ -219,3 +219,29 @@ def test_an_exporter_that_lost_its_lease_activates_nothing(copied: Callable[[str
                 decide(store, Evidence(7, root / "releases" / "7"), 1, GateSettings(), lease)
         assert store.get_release(7).state is ReleaseState.CANDIDATE
         assert _states(root)[1] is ReleaseState.ACTIVE
+
+
+def test_a_candidate_whose_parent_serves_no_longer_is_given_up_with_its_reason(
+    nursery: Nursery, copied: Callable[[str], Path], unkilled: tuple[list[str], str]
+) -> None:
+    operations, _ = unkilled
+    root = copied("given-up")
+    # The last write but one, which gives the lease back, is the one that makes the candidate serve.
+    commits = [place for place, operation in enumerate(operations, 1) if operation == "commit"]
+    assert nursery.run(root, kill_at=commits[-2])["status"] == KILLED
+    assert _states(root) == {1: ReleaseState.ACTIVE, 2: ReleaseState.CANDIDATE}
+    with _opened(root) as store:
+        first = store.get_release(1)
+        again = replace(Manifest.from_json(first.manifest_json, "release 1"), release=9)
+        store.put_release(replace(first, release=9, state=ReleaseState.CANDIDATE, manifest_json=again.to_json()))
+        store.set_release_state(9, ReleaseState.ACTIVE)
+
+    ran = nursery.run(root)
+
+    assert ran["status"] == 0, ran["errors"]
+    with _opened(root) as store:
+        assert store.get_release(2).state is ReleaseState.REJECTED
+        assert "given up: release 1 serves no longer" in store.get_release(2).reason
+        active = store.active_release()
+    assert active is not None
+    assert active.parent == 9
