@@ -5,7 +5,7 @@ Legend of shapes: B requests in a call, N items, K items of a slate, C candidate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +40,14 @@ class Asking:
 class Asked:
     """One release's graphs."""
 
-    def __init__(self, release: Published) -> None:
-        """Loads both graphs: half a second for a catalogue of a few thousand items."""
+    def __init__(self, release: Published, fresh: Mapping[str, npt.NDArray[np.float32]] | None = None) -> None:
+        """Loads both graphs: half a second for a catalogue of a few thousand items. `fresh` are vectors of items that the
+        release lacks and shows all the same, as a gateway's overlay has them."""
         self.release = release
-        self.row_of = {item_id: row for row, item_id in enumerate(release.item_ids)}
+        self._item_ids = (*release.item_ids, *(fresh or ()))
+        vectors = list(fresh.values()) if fresh else [np.zeros(release.manifest.dim)]
+        self._fresh_RD = np.stack(vectors).astype(np.float32)
+        self.row_of = {item_id: row for row, item_id in enumerate(self._item_ids)}
         self.consumed_again = release.manifest.repeat_share > _REPEATS_FROM
         self._recommender = open_model(release.model(RECOMMENDER))
         self._scorer = open_model(release.model(SCORER))
@@ -84,8 +88,10 @@ class Asked:
         count_values = np.zeros(count_ids.shape, dtype=np.float32)
         for row, own in enumerate(counts):
             count_values[row, : len(own)] = list(own.values())
-        rows = np.array([trends.row_of.get(name, -1) for name in self.release.item_ids], dtype=np.intp)
+        rows = np.array([trends.row_of.get(name, -1) for name in self._item_ids], dtype=np.intp)
         trend_NT = trends.counts(rows, max(one.at_micros for one in asking))
+        # The overlay has a row at the least, and without a fresh item it is not in use.
+        unused = len(self.release.item_ids) + len(self._fresh_RD) - len(rows)
         return {
             "history_ids": batch.ids,
             "history_types": batch.types,
@@ -95,7 +101,7 @@ class Asked:
             "user_features": np.zeros((len(asking), manifest.user_feature_dim), dtype=np.float32),
             "own_count_ids": count_ids,
             "own_counts": count_values,
-            "item_bias": np.append(np.zeros(len(rows)), HIDDEN).astype(np.float32),
-            "item_trend": np.concatenate([trend_NT, np.zeros_like(trend_NT[:1])]),
-            "fresh_vectors": np.zeros((1, manifest.dim), dtype=np.float32),
+            "item_bias": np.append(np.zeros(len(rows)), [HIDDEN] * unused).astype(np.float32),
+            "item_trend": np.concatenate([trend_NT, np.zeros((unused, trend_NT.shape[1]), dtype=trend_NT.dtype)]),
+            "fresh_vectors": self._fresh_RD,
         }

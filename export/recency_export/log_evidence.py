@@ -2,7 +2,7 @@
 
     newest    events that neither release has learned, each user as they were before it
     old       a sample of events that both had learned: what was known before must not be forgotten
-    exposure  slates of the users who came last, and who acted on what between the two trainings
+    exposure  slates for requests as they came between the two trainings, and who acted on what then
 
 Legend of shapes: Q requests, K items of a slate, N items.
 """
@@ -21,7 +21,9 @@ from recency_export.asked import AT_ONCE, Asked, Asking
 from recency_export.evidence import Evidence, Exposure, Gains, Observations
 from recency_export.log_cases import events_between, interactions, next_cases, sampled_events, users_now
 from recency_export.published import Published, read_published
+from recency_export.shared_tables import read_tables
 from recency_features.events import rule
+from recency_features.overlay import project
 from recency_features.trends import Trends
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
@@ -64,7 +66,8 @@ def evidence_from_log(
     asked = [candidate]
     if parent_folder is not None:
         try:
-            asked.append(Asked(read_published(parent_folder, checksums=False)))
+            parent = read_published(parent_folder, checksums=False)
+            asked.append(Asked(parent, _beyond(store, candidate.release, parent)))
         except Exception:
             return bare
     return _Gathering(store, asked, sizes or Sizes(), np.random.default_rng((seed, 31))).add_to(bare)
@@ -83,9 +86,7 @@ class _Gathering:
         """Everything that the log says."""
         newest, old = self._cases(self._since, self._sizes.newest_cases), self._old()
         between = events_between(self._store, self._from, self._to, self._sizes.events)
-        # Those who came last, and as many others as are wanted: a handful of users would make every slate weigh a lot.
-        recent = [*self._sample(4 * self._sizes.slates), *between, *self._since]
-        asking = users_now(self._store, recent, self._sizes.slates)
+        asking = self._requests(between)
         observed = self._observed(newest)
         return replace(
             bare,
@@ -95,6 +96,15 @@ class _Gathering:
             parent_observed=observed[1] if len(observed) > 1 else Observations(),
             exposure=self._exposure(asking, between),
         )
+
+    def _requests(self, between: Sequence[LoggedEvent]) -> list[Asking]:
+        """Users as they were before events that the candidate has learned and the parent has not: the requests that come.
+        Where those are few, others as they are now: a handful of requests would make every slate weigh a lot."""
+        asking = next_cases(self._store, between, self._asked[0].row_of, True, self._sizes.slates, self._rng)
+        if len(asking) < self._sizes.slates:
+            recent = [*self._sample(4 * self._sizes.slates), *between, *self._since]
+            asking += users_now(self._store, recent, self._sizes.slates - len(asking))
+        return asking
 
     def _old(self) -> list[Asking]:
         return self._cases(self._sample(self._sizes.old_cases), self._sizes.old_cases)
@@ -186,6 +196,26 @@ class _Gathering:
             users=users,
             items=np.array([ours.row_of[event.item_id] for event in acted], dtype=np.int64),
         )
+
+
+def _beyond(store: Store, candidate: Published, parent: Published) -> dict[str, npt.NDArray[np.float32]]:
+    """The vectors by which the parent shows items that the candidate has and it lacks: in its own space those of the
+    candidate, which the item learner gave them; else what their text says."""
+    theirs = set(parent.item_ids)
+    lacking = [name for name in candidate.item_ids if name and name not in theirs]
+    if not lacking:
+        return {}
+    if candidate.manifest.item_space == parent.manifest.item_space:
+        items_ND = read_tables(candidate.folder)["items"]
+        row_of = {name: row for row, name in enumerate(candidate.item_ids)}
+        return {name: np.array(items_ND[row_of[name]], dtype=np.float32) for name in lacking}
+    projection = np.load(parent.folder / "projection.npy", allow_pickle=False)
+    stored = store.get_items(lacking)
+    return {
+        name: project(np.frombuffer(item.text_vector, dtype="<f4"), projection)
+        for name, item in stored.items()
+        if item.text_vector and item.text_encoder == parent.manifest.text_encoder_digest
+    }
 
 
 def _learned_through(manifest: Manifest) -> int:

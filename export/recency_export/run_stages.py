@@ -177,7 +177,8 @@ def run_evaluate(desk: Desk, parent: Parent, folder: Path, advance: Advance) -> 
     targets = targets_of(data, desk.plan.after)
     newest = whole_cases(data, data.held_out)
     old = whole_cases(data, _some(targets.exam, config.tune.old_cases, config.seed))
-    asking = _asking(data, config.seed)
+    positive = np.flatnonzero((targets.new > 0) | (targets.last > 0))
+    asking = _asking(data, positive, config.seed)
     judged, published = desk.serving(JUDGED, held_out_too=False), desk.published
     beside = parent_serving(parent, desk.trained, desk.item_ids, desk.snapshot.text_vectors, data, desk.plan.after)
     parts: dict[str, Answers] = {}
@@ -188,8 +189,6 @@ def run_evaluate(desk: Desk, parent: Parent, folder: Path, advance: Advance) -> 
         for place, (name, serving) in enumerate((("candidate", candidate), ("parent", beside))):
             parts[f"{name}_{kind}"] = answers(serving, data, cases, desk.limit, config.seed)
             advance(2 * number + place + 1, 6, f"{name}, {kind}")
-    positive = np.flatnonzero((targets.new > 0) | (targets.last > 0))
-    known = np.isin(np.array(desk.item_ids), np.array(parent.item_ids))
     exposed = shown_counts(parts["parent_slates"].top, len(desk.item_ids))
     write_answers(
         folder / "cases.npz",
@@ -199,7 +198,7 @@ def run_evaluate(desk: Desk, parent: Parent, folder: Path, advance: Advance) -> 
         new_users=data.user_of[positive],
         new_items=data.item[positive].astype(np.int64),
         candidate_exposure=shown_counts(parts["candidate_slates"].top, len(desk.item_ids)),
-        parent_exposure=np.where(known, exposed, np.nan),
+        parent_exposure=exposed,
     )
     calibration = _calibration(parts["candidate_newest"], len(newest), desk.trained.manifest.calibration)
     _write(folder / "calibration.json", asdict(calibration))
@@ -245,23 +244,21 @@ def _some(events: np.ndarray[Any, Any], most: int, seed: int) -> np.ndarray[Any,
     return np.sort(np.random.default_rng((seed, 23)).choice(events, most, replace=False))
 
 
-def _asking(data: Dataset, seed: int) -> Cases:
-    """Users as they are after their last event, at the newest event's time: half of them those who came last."""
-    users = np.arange(data.users)
-    if len(users) > _SLATES:
-        last = np.argsort(-data.time_micros[data.offsets[1:] - 1], kind="stable")[: _SLATES // 2]
-        others = np.setdiff1d(users, last)
-        drawn = np.random.default_rng((seed, 24)).choice(others, _SLATES - len(last), replace=False)
-        users = np.sort(np.concatenate([last, drawn]))
+def _asking(data: Dataset, events: np.ndarray[Any, Any], seed: int) -> Cases:
+    """Requests as they came: users as they were before some of the new events. Where those are few, others as they are
+    now: a handful of requests would make every slate weigh a lot."""
+    came = whole_cases(data, _some(events, _SLATES, seed))
+    wanted = min(_SLATES - len(came), data.users)
+    users = np.sort(np.random.default_rng((seed, 24)).choice(data.users, wanted, replace=False))
     now = int(data.time_micros.max()) if len(data.time_micros) else 0
-    count = len(users)
-    return Cases(
+    them = Cases(
         users.astype(np.int64),
         data.offsets[users],
         data.offsets[users + 1],
-        np.full(count, now, dtype=np.int64),
-        np.full(count, -1, dtype=np.int64),
+        np.full(wanted, now, dtype=np.int64),
+        np.full(wanted, -1, dtype=np.int64),
     )
+    return replace(came, target=np.full(len(came), -1, dtype=np.int64)).followed_by(them)
 
 
 def _write(path: Path, value: Any) -> None:
