@@ -138,7 +138,7 @@ class TuneSettings:
     slate_weight: float = 0.2
     largest_position_weight: float = 10.0
     # Adversarial perturbation of the item vectors, as a share of their length: none, one step (fgm) or several (pgd).
-    adversarial: Literal["none", "fgm", "pgd"] = "none"
+    adversarial: Literal["none", "fgm", "pgd"] = "fgm"
     adversarial_size: float = 0.05
     adversarial_steps: int = 3
     adversarial_weight: float = 0.3
