@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -74,6 +73,7 @@ def load(
     from recency_cli.bench_tables import load_tables
     from recency_cli.errors import NotReady
     from recency_cli.screen import console, print_json
+    from recency_inference.artifacts import ReleaseCache
 
     settings = settings_of(context)
     gateway = settings.gateway()
@@ -83,15 +83,16 @@ def load(
     if active is None:
         raise NotReady("no release is active; make the first one with: recency export bootstrap")
     said = console(stderr=True)
-    result = run(
-        address or gateway.grpc_address,
-        triton or gateway.triton_address,
-        Path(active.url.removeprefix("file://")),
-        users,
-        seconds=seconds,
-        cores=os.cpu_count() or 1,
-        advance=lambda what: said.print(f"  {what} …"),
-    )
+    with ReleaseCache(settings.fetched).hold(active.url) as folder:
+        result = run(
+            address or gateway.grpc_address,
+            triton or gateway.triton_address,
+            folder,
+            users,
+            seconds=seconds,
+            cores=os.cpu_count() or 1,
+            advance=lambda what: said.print(f"  {what} …"),
+        )
     if json:
         print_json(result.to_dict())
         return

@@ -61,13 +61,12 @@ def show(
 ) -> None:
     """Show one release: state, lineage, metrics, which gateways serve or refuse it and what comes of it there and, with
     --check, whether its files are what they were."""
-    from pathlib import Path
 
     from recency_cli.errors import NotReady
     from recency_cli.lineage_shown import beside_parent, lineage
     from recency_cli.screen import console, print_json, table
     from recency_cli.whereabouts import use_at, use_json, use_rows, whereabouts
-    from recency_inference.artifacts import local_folder
+    from recency_inference.artifacts import ReleaseCache, local_folder
     from recency_store.manifest import verify
 
     settings = settings_of(context)
@@ -82,7 +81,8 @@ def show(
     asked = bool(where["served_by"] or where["refused_by"])
     use = use_at(settings["gateway.grpc_address"], record.release) if asked else None
     if check:
-        verify(Path(record.url.removeprefix("file://")))
+        with ReleaseCache(settings.fetched).hold(record.url) as folder:
+            verify(folder)
         facts["files"] = "all as the manifest says"
     if json:
         print_json({**facts, "use": use_json(use)})

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,9 +90,13 @@ def watch(
 
 def _ids_reader(settings: Settings) -> Callable[[ReleaseRecord], frozenset[str]]:
     from recency_export.watch import item_ids_of
+    from recency_inference.artifacts import ReleaseCache
+
+    cache = ReleaseCache(settings.fetched)
 
     def read(record: ReleaseRecord) -> frozenset[str]:
-        return item_ids_of(Path(record.url.removeprefix("file://")))
+        with cache.hold(record.url) as folder:
+            return item_ids_of(folder)
 
     return read
 

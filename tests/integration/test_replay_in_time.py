@@ -62,7 +62,8 @@ def deployment(films: DataFolder) -> Stack:
 def test_an_arm_answers_every_case_learns_every_event_and_makes_a_release(
     films: DataFolder, stretch: Stretch, cases: Cases, deployment: Stack, tmp_path: Path
 ):
-    base, done = Start(films.path), []
+    base = Start(films.path)
+    done: list[int] = []
     arm = replay_arm(ITEM_RELEASES, stretch, cases, base, tmp_path / "arm", deployment, WINDOW, done.append)
     replayed = asyncio.run(arm)
     assert len(replayed.gains) == len(cases) == EVENTS // 2

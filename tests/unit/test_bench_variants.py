@@ -1,5 +1,7 @@
 """Variants of a release: every table follows its items to their new rows."""
 
+from typing import Any
+
 import numpy as np
 
 from recency_bench.swap_probe import SwapProbe
@@ -11,7 +13,7 @@ N, KINDS, WIDTH = 7, 3, 2
 def test_every_table_says_of_an_item_what_it_said_before() -> None:
     rng = np.random.default_rng(1)
     none = N
-    tables = {
+    tables: dict[str, Any] = {
         "items": rng.standard_normal((N, 4)),
         "log_count": rng.standard_normal((N, 1)),
         "pairs": rng.standard_normal((N * N, KINDS)),

@@ -20,8 +20,9 @@ NOON = datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 EXPORTED = """
 Activation AsyncRecency DeadlineExceeded DeleteResult Event EventType FailedPrecondition FeedbackResult FieldViolation
-Freshness HideResult InvalidArgument Item NotFound Overloaded Promotion Recency RecencyError RecommendView Recommendation
-Release ReleaseArm ReleaseShadow ReleaseState ReleaseUse ServerError Slate Source Unavailable Unimplemented UpsertResult event
+Freshness HideResult InvalidArgument Item NotFound Overloaded Promotion Recency RecencyError RecommendView
+Recommendation Release ReleaseArm ReleaseShadow ReleaseState ReleaseUse ServerError Slate Source Unavailable
+Unimplemented UpsertResult event
 """
 
 

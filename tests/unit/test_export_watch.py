@@ -116,7 +116,7 @@ def test_an_item_release_counts_from_what_is_folded_and_a_full_one_from_what_was
 
 
 def _watching(
-    store: MemoryStore, make: Callable, settings: WatchSettings = SETTINGS
+    store: MemoryStore, make: Callable[..., Outcome], settings: WatchSettings = SETTINGS
 ) -> tuple[list[str], threading.Event]:
     said: list[str] = []
     stop = threading.Event()

@@ -21,7 +21,8 @@ def test_what_serves_comes_first_and_each_release_once() -> None:
         record(1, ReleaseState.RETIRED),
     ]
     wanted = [r.release for r in wanted_releases(records, frozenset({5, 2, 1}))]
-    # Active, canary, what gateways hold, the last good one for a rollback (which one left as bad is not), the two newest candidates.
+    # Active, canary, what gateways hold, the last good one for a rollback (which one left as bad is not), the two newest
+    # candidates.
     assert wanted == [5, 6, 2, 1, 3, 9, 8]
 
 
