@@ -71,7 +71,7 @@ def small_config(root: Path) -> Any:
         model=ModelSettings(learned_dim=16, content_dim=8, layers=1, feed_forward_dim=16),
         train=TrainSettings(epochs=1, check_every=1),
         ranker=RankerSettings(epochs=1, least_cases=100),
-        tune=TuneSettings(epochs=1, last_epochs=1, least_replay=200, old_cases=40),
+        tune=TuneSettings(epochs=1, last_epochs=1, least_replay=50, old_cases=10, adversarial="none"),
         run=RunSettings(served_seconds=0.0),
     )
 
