@@ -45,10 +45,11 @@ async def running_stack(
     say: Callable[[str], None],
     *,
     free_ports: bool = False,
+    watch: bool = False,
     variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Addresses]:
-    """Starts Triton, then the gateway, and yields when both are ready; the item learner is started beside them, and the
-    stack is whole without it. Leaving ends all, Triton last.
+    """Starts Triton, then the gateway, and yields when both are ready; the item learner is started beside them, and with
+    `watch` the exporter's watcher: the stack is whole without them. Leaving ends all, Triton last.
 
     `options` are those that stand before the command; with `free_ports` every port is any free one. A child that cannot
     start is a CliError with the child's own words; one that dies later is started again and `say` is told. `variables`
@@ -66,8 +67,15 @@ async def running_stack(
             facts = gateway.facts
             gateway.command = [*command, "--address", facts["address"], "--http-address", facts["http"]]
             learn = [*options, "export", "online", "--triton", triton.facts["address"]]
-            learner = _Child("learner", learn, settings.logs, say, variables, needed=False)
-            async with learner if settings["learner.enabled"] else contextlib.nullcontext():
+            beside = {
+                "learner": learn if settings["learner.enabled"] else None,
+                "watcher": [*options, "export", "watch"] if watch else None,
+            }
+            async with contextlib.AsyncExitStack() as children:
+                for name, wanted in beside.items():
+                    if wanted is not None:
+                        child = _Child(name, wanted, settings.logs, say, variables, needed=False)
+                        await children.enter_async_context(child)
                 yield Addresses(facts["address"], facts["http"], triton.facts["address"])
 
 
@@ -154,7 +162,7 @@ class _Child:
             try:
                 await self._start()
                 if again:
-                    self._say(f"{self.name} is back on {self.facts['address']}")
+                    self._say(f"{self.name} is back on {self.facts.get('address', 'this machine')}")
                 pause, told = _FIRST_PAUSE_SECONDS, ""
             except CliError as error:
                 if str(error) != told:

@@ -32,12 +32,15 @@ def up(
     free_ports: Annotated[
         bool, typer.Option("--free-ports", help="Any free ports instead of the configured ones.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Make releases as feedback comes in, too: `recency export watch` beside it.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Run Triton and the gateway until Ctrl-C or SIGTERM ends both. One that dies is started again."""
+    """Run Triton, the gateway and the item learner until Ctrl-C or SIGTERM ends them. One that dies is started again."""
     settings = settings_of(context)
     _first_release(settings, movielens, json)
-    asyncio.run(_until_stopped(settings, options_of(settings), free_ports, json))
+    asyncio.run(_until_stopped(settings, options_of(settings), free_ports, watch, json))
 
 
 def _first_release(settings: Settings, movielens: bool, as_json: bool) -> None:
@@ -63,7 +66,7 @@ def options_of(settings: Settings) -> list[str]:
     return options if settings.file is None else ["--config", str(settings.file), *options]
 
 
-async def _until_stopped(settings: Settings, options: list[str], free_ports: bool, as_json: bool) -> None:
+async def _until_stopped(settings: Settings, options: list[str], free_ports: bool, watch: bool, as_json: bool) -> None:
     from recency_cli.screen import console
     from recency_cli.stack import running_stack
 
@@ -72,7 +75,7 @@ async def _until_stopped(settings: Settings, options: list[str], free_ports: boo
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     screen.print("starting Triton and the gateway …")
-    async with running_stack(settings, options, screen.print, free_ports=free_ports) as addresses:
+    async with running_stack(settings, options, screen.print, free_ports=free_ports, watch=watch) as addresses:
         _tell(addresses, settings, as_json)
         await stop.wait()
         screen.print("ending …")

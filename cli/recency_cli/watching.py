@@ -66,7 +66,7 @@ def watch(
         end_when_stdin_closes(stop.set)
 
     def say(kind: str, line: str) -> None:
-        if json:
+        if json and not until_stdin_closes:
             print_json({kind: line})
         else:
             console(stderr=True).print(f"{kind}: {line}")
