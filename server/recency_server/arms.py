@@ -23,7 +23,7 @@ from recency_server.counters import Counters
 from recency_server.follow import Follower
 from recency_server.release import Release
 from recency_server.releases import Releases
-from recency_store.errors import StoreError
+from recency_store.errors import StateChanged, StoreError
 from recency_store.protocol import Store
 from recency_store.records import LoggedEvent, ReleaseState
 
@@ -163,9 +163,10 @@ class Arms:
 
     def _end(self, release: int, reason: str) -> bool:
         """False where it is the canary no more: somebody was first."""
-        if self._store.get_release(release).state is not ReleaseState.CANARY:
+        try:
+            self._store.set_release_state(release, ReleaseState.RETIRED, reason, expected=ReleaseState.CANARY)
+        except StateChanged:
             return False
-        self._store.set_release_state(release, ReleaseState.RETIRED, reason)
         return True
 
     def _take_in(self, events: Sequence[LoggedEvent]) -> None:

@@ -8,6 +8,7 @@ StoreError
 ├── LeaseLost           stop: somebody else holds the lease now
 ├── UnknownRelease      fix the request: there is no such release
 ├── RejectedRelease     fix the request: the release was rejected and may not serve
+├── StateChanged        look again: somebody has moved the release meanwhile
 └── ManifestError       fix the release: a file is missing, corrupt or of another version
 """
 
@@ -44,6 +45,10 @@ class UnknownRelease(StoreError):
 
 class RejectedRelease(StoreError):
     """A rejected release was to serve."""
+
+
+class StateChanged(StoreError):
+    """A release is not in the state that the caller expected."""
 
 
 class ManifestError(StoreError):

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from recency.v1 import event_pb2, user_pb2
-from recency_store.errors import LeaseLost, RejectedRelease, StoreClosed, StoreError, UnknownRelease
+from recency_store.errors import LeaseLost, RejectedRelease, StateChanged, StoreClosed, StoreError, UnknownRelease
 from recency_store.records import (
     EXCLUSIVE_STATES,
     SERVING_STATES,
@@ -262,12 +262,16 @@ class MemoryStore:
         reason: str = "",
         canary_fraction: float = 0.0,
         *,
+        expected: ReleaseState | None = None,
         lease: Lease | None = None,
     ) -> None:
         """As the protocol says."""
         with self._open():
             self._hold(lease)
-            if self.get_release(release).state is ReleaseState.REJECTED and state in SERVING_STATES:
+            found = self.get_release(release).state
+            if expected is not None and found is not expected:
+                raise StateChanged(f"release {release} is {found.value}, not {expected.value}; look again")
+            if found is ReleaseState.REJECTED and state in SERVING_STATES:
                 raise RejectedRelease(f"release {release} was rejected; publish what should serve under a new number")
             self._move(release, state, reason, canary_fraction)
 

@@ -127,11 +127,12 @@ class Store(Protocol):
         reason: str = "",
         canary_fraction: float = 0.0,
         *,
+        expected: ReleaseState | None = None,
         lease: Lease | None = None,
     ) -> None:
         """Moves a release to a state in one atomic write. ACTIVE retires the one that was active, and at most one
-        release is CANARY. UnknownRelease where there is none, RejectedRelease where a rejected one would serve; with a
-        lease, LeaseLost where that has passed on."""
+        release is CANARY. UnknownRelease where there is none, RejectedRelease where a rejected one would serve; with an
+        `expected` state, StateChanged where it is in another; with a lease, LeaseLost where that has passed on."""
         ...
 
     def note_release(self, release: int, reason: str) -> None:

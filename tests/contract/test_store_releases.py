@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recency_store.errors import LeaseLost, RejectedRelease, StoreError, UnknownRelease
+from recency_store.errors import LeaseLost, RejectedRelease, StateChanged, StoreError, UnknownRelease
 from recency_store.records import Lease, ReleaseState
 
 
@@ -170,3 +170,12 @@ def test_a_note_says_why_and_changes_nothing_else(store, make_release):
     assert (after.state, after.activation) == (before.state, before.activation)
     with pytest.raises(UnknownRelease):
         store.note_release(9, "what for")
+
+
+def test_a_move_that_expects_a_state_is_refused_in_another(store, make_release):
+    store.put_release(make_release(1))
+    store.set_release_state(1, ReleaseState.CANARY, canary_fraction=0.1, expected=ReleaseState.CANDIDATE)
+    store.set_release_state(1, ReleaseState.ACTIVE)
+    with pytest.raises(StateChanged, match="is ACTIVE, not CANARY"):
+        store.set_release_state(1, ReleaseState.RETIRED, "too late", expected=ReleaseState.CANARY)
+    assert store.active_release().release == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from recency_store.errors import RejectedRelease, StoreError, UnknownRelease
+from recency_store.errors import RejectedRelease, StateChanged, StoreError, UnknownRelease
 from recency_store.records import EXCLUSIVE_STATES, SERVING_STATES, ReleaseRecord, ReleaseState, last_good
 from recency_store.sqlite.numbers import take_numbers
 
@@ -54,10 +54,17 @@ def put(connection: sqlite3.Connection, record: ReleaseRecord) -> None:
 
 
 def set_state(
-    connection: sqlite3.Connection, release: int, state: ReleaseState, reason: str, canary_fraction: float
+    connection: sqlite3.Connection,
+    release: int,
+    state: ReleaseState,
+    reason: str,
+    canary_fraction: float,
+    expected: ReleaseState | None = None,
 ) -> None:
     """Moves a release within a write transaction; a rejected one may not serve."""
     record = get(connection, release)
+    if expected is not None and record.state is not expected:
+        raise StateChanged(f"release {release} is {record.state.value}, not {expected.value}; look again")
     if record.state is ReleaseState.REJECTED and state in SERVING_STATES:
         raise RejectedRelease(f"release {release} was rejected; publish what should serve under a new number")
     _retire_others(connection, release, state)

@@ -154,13 +154,14 @@ class SqliteStore:
         reason: str = "",
         canary_fraction: float = 0.0,
         *,
+        expected: ReleaseState | None = None,
         lease: Lease | None = None,
     ) -> None:
         """As the protocol says."""
         with self._database.write() as connection:
             if lease is not None:
                 leases.check(connection, lease)
-            releases.set_state(connection, release, state, reason, canary_fraction)
+            releases.set_state(connection, release, state, reason, canary_fraction, expected)
 
     def note_release(self, release: int, reason: str) -> None:
         """As the protocol says."""
