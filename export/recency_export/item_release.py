@@ -35,6 +35,8 @@ from recency_store.protocol import Store
 from recency_store.records import Learned, ReleaseRecord, StoredItem
 
 _PAGE = 1_000
+# How long the item learner may take to catch up with the log before it is taken as it is.
+CATCH_UP_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 # What an item release takes from its parent as it is.
 _KEPT = ("projection.npy", "tokenizer.json")

@@ -16,7 +16,7 @@ import structlog
 from recency_export.errors import ExportError
 from recency_export.online_behaviour import Behaviour
 from recency_export.online_items import read_base
-from recency_export.online_settings import LearnerConfig
+from recency_export.online_settings import LEASE, LearnerConfig
 from recency_export.online_space import Space
 from recency_export.online_users import Infer, UserVectors
 from recency_export.shared_tables import item_ids_of
@@ -28,7 +28,6 @@ from recency_store.manifest import Manifest
 from recency_store.protocol import Store
 from recency_store.records import Lease, ReleaseRecord, ReleaseState, last_good
 
-LEASE = "learner"
 _LOOK_SECONDS = 0.5
 _TELL_SECONDS = 10.0
 _AWAY_SECONDS = 1.0

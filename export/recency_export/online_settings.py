@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Whoever holds it learns; nobody else does.
+LEASE = "learner"
+
 
 @dataclass(frozen=True, slots=True)
 class LearnerConfig:

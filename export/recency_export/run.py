@@ -12,6 +12,8 @@ from typing import Literal
 
 from recency_export.activate import Judged, decide, ready_targets, wait_served
 from recency_export.exporter_lease import only_exporter
+from recency_export.item_release import CATCH_UP_SECONDS, wait_for_learner
+from recency_export.online_settings import LEASE
 from recency_export.pipeline import STAGES_VERSION, Stage, run_stage
 from recency_export.plan import active_parent, new_events, plan_run
 from recency_export.progress import Progress
@@ -89,6 +91,9 @@ def _publish_and_judge(work: RunWork, releases: Path, manifest: Manifest, lease:
         "publish", lambda: publish_candidate(store, releases, candidate_files(work), manifest, clock(), config.place)
     )
     targets = work.timed("ready", lambda: ready_targets(store, plan.release, config.run, clock, work.advance("ready")))
+    # The new space begins at what was trained; what has come since is learned before it serves, if a learner is there.
+    if plan.through < store.last_sequence() and store.list_leases(LEASE, clock()):
+        work.timed("learner", lambda: wait_for_learner(store, plan.release, store.last_sequence(), CATCH_UP_SECONDS))
     judged: Judged = work.timed(
         "gate", lambda: decide(store, evidence_of(work, folder, targets), plan.parent, config.gate, lease)
     )

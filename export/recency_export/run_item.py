@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recency_export.activate import decide, ready_targets, wait_served
-from recency_export.item_release import item_release, wait_for_learner
+from recency_export.item_release import CATCH_UP_SECONDS, item_release, wait_for_learner
 from recency_export.lineage import release_folder
 from recency_export.log_evidence import evidence_from_log
+from recency_export.online_settings import LEASE
 from recency_export.plan import active_parent
 from recency_export.progress import Progress
 from recency_export.run_work import RunOutcome, StageTime
@@ -18,10 +19,6 @@ from recency_export.workspace import digest_of, peak_bytes
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
 from recency_store.records import Lease, ReleaseRecord, ReleaseState
-
-_LEARNER = "learner"
-# How long the item learner may take to catch up with the log before it is taken as it is.
-_LEARNER_SECONDS = 5.0
 
 Clock = Callable[[], int]
 
@@ -54,9 +51,9 @@ def run_item(
     timed, parent = Timed(report), active_parent(store)
     manifest = Manifest.from_json(parent.manifest_json, f"release {parent.release}")
     begun = time.monotonic()
-    if store.list_leases(_LEARNER, clock()):
+    if store.list_leases(LEASE, clock()):
         timed.started("learner")
-        wait_for_learner(store, manifest.item_space, store.last_sequence(), _LEARNER_SECONDS)
+        wait_for_learner(store, manifest.item_space, store.last_sequence(), CATCH_UP_SECONDS)
         timed.done("learner", time.monotonic() - begun, False)
     record = item_release(store, releases, config.workspace, parent, timed, clock(), _key(store, parent), config.place)
     begun = time.monotonic()

@@ -146,7 +146,9 @@ class Serving(nn.Module):
         count = self.items.shape[0]
         known_BC = ids_BC < count
         together_BCF = self._together(user, ids_BC.clamp(max=count - 1), known_BC)
-        popularity_BC = torch.where(known_BC, F.embedding(ids_BC.clamp(max=count - 1), self.tables.log_count)[..., 0], 0)
+        popularity_BC = torch.where(
+            known_BC, F.embedding(ids_BC.clamp(max=count - 1), self.tables.log_count)[..., 0], 0
+        )
         own_BC = ((ids_BC.unsqueeze(2) == user.own_count_ids.unsqueeze(1)) * user.own_counts.unsqueeze(1)).sum(2)
         length_B1 = user.history_length.unsqueeze(1).to(base_BC.dtype)
         age_B1 = user.history_ages_seconds[:, -1:]
