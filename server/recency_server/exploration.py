@@ -1,0 +1,37 @@
+"""Places given to items that the ranker is unsure of, with the true chance of each placing. Pure.
+
+Epsilon-greedy by uncertainty: at each place, with probability epsilon, an item is drawn in proportion to how unsure its
+score is; else the best one left is placed. So the chance of an item at a place, given those before, is
+
+    epsilon · uncertainty share among what is left  +  (1 - epsilon) · (1 for the best one left, else 0)
+
+and is exact: inverse-propensity estimates over logged slates rest on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+
+def uncertainty(counts_K: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """How unsure the score of an item is that was consumed so often: as the standard error of a mean falls."""
+    return 1.0 / np.sqrt(1.0 + counts_K.astype(np.float64))
+
+
+def explore(
+    uncertainty_K: Sequence[float] | npt.NDArray[np.float64], epsilon: float, count: int, rng: np.random.Generator
+) -> tuple[list[int], list[float]]:
+    """The candidates (best first, K of them) for `count` places, and the chance of each at its place."""
+    weight_K = np.asarray(uncertainty_K, dtype=np.float64)
+    left = list(range(len(weight_K)))
+    order: list[int] = []
+    chances: list[float] = []
+    while left and len(order) < count:
+        share = weight_K[left] / weight_K[left].sum()
+        at = int(rng.choice(len(left), p=share)) if rng.random() < epsilon else 0
+        chances.append(float(epsilon * share[at] + (1.0 - epsilon) * (at == 0)))
+        order.append(left.pop(at))
+    return order, chances
