@@ -9,7 +9,7 @@ import typer
 from recency_cli.context import Json, settings_of
 
 if TYPE_CHECKING:
-    from recency import Freshness, Recency, Slate
+    from recency import Freshness, Promotion, Recency, Slate
 
 Address = Annotated[str | None, typer.Option(help="The gateway (default: gateway.grpc_address).")]
 
@@ -29,6 +29,17 @@ def recommend(
     candidate: Annotated[list[str] | None, typer.Option(help="Rank only these items; may be repeated.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Never this item; may be repeated.")] = None,
     include_seen: Annotated[bool | None, typer.Option(help="Items that the user has consumed too.")] = None,
+    filter: Annotated[
+        str, typer.Option(help="Only these, e.g. 'categories:\"Comedy\" AND release_year >= 1990'.")
+    ] = "",
+    seed: Annotated[list[str] | None, typer.Option(help="More like this item; may be repeated.")] = None,
+    negative: Annotated[list[str] | None, typer.Option(help="Less like this item; may be repeated.")] = None,
+    promote: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=SHARE:FILTER", help="A share for what a filter lets through.")
+    ] = None,
+    diversity: Annotated[float, typer.Option(min=0, max=1, help="How much the items should differ.")] = 0.0,
+    exploration: Annotated[float, typer.Option(min=0, max=1, help="The chance of each place to be drawn.")] = 0.0,
+    page: Annotated[str, typer.Option(metavar="TOKEN", help="The next page, by the token of the last.")] = "",
     token: Annotated[list[str] | None, typer.Option(help="A write's consistency token; may be repeated.")] = None,
     address: Address = None,
     json: Json = False,
@@ -45,6 +56,13 @@ def recommend(
             candidate_item_ids=candidate or (),
             exclude_item_ids=exclude or (),
             include_seen=include_seen,
+            filter=filter,
+            seed_item_ids=seed or (),
+            negative_item_ids=negative or (),
+            promotions=[_promotion(text) for text in promote or ()],
+            diversity=diversity or None,
+            exploration=exploration or None,
+            page_token=page,
             consistency_token=token or (),
             view="ITEMS",
         )
@@ -54,8 +72,22 @@ def recommend(
     screen = console()
     screen.print(slate_table(slate, f"for user {user}" if user else "for somebody unknown"))
     screen.print(freshness_line(slate.freshness), style="dim")
+    if slate.next_page_token:
+        screen.print(f"next page: the same command with --page {slate.next_page_token}", style="dim")
     if slate.degraded:
         screen.print(f"degraded: {slate.degraded_reason}", style="yellow")
+
+
+def _promotion(text: str) -> Promotion:
+    from recency import Promotion
+    from recency_cli.errors import UsageError
+
+    name, _equals, rest = text.partition("=")
+    share, _colon, filter = rest.partition(":")
+    try:
+        return Promotion(name, filter, float(share))
+    except ValueError as error:
+        raise UsageError(f"--promote {text}: give NAME=SHARE:FILTER, such as horror=0.2:categories:Horror") from error
 
 
 def feedback(
@@ -125,7 +157,8 @@ def slate_json(slate: Slate) -> dict[str, Any]:
         "recommendation_id": slate.recommendation_id,
         "recommendations": [
             {"item_id": r.item_id, "title": r.item.title if r.item else "", "score": r.score,
-             "probability": r.probability, "source": r.source.name}
+             "probability": r.probability, "source": r.source.name,
+             "propensity": r.propensity, "promotion": r.promotion}
             for r in slate.recommendations
         ],
         "freshness": {
@@ -136,6 +169,7 @@ def slate_json(slate: Slate) -> dict[str, Any]:
         "degraded": slate.degraded,
         "degraded_reason": slate.degraded_reason,
         "missing_item_ids": list(slate.missing_item_ids),
+        "next_page_token": slate.next_page_token,
     }  # fmt: skip
 
 

@@ -16,12 +16,17 @@ def answer(slate: Slate) -> recommendation_pb2.RecommendResponse:
         one = add(item_id=placed.item_id, score=placed.score, source=placed.source)
         if placed.probability is not None:
             one.probability = placed.probability
+        if placed.propensity is not None:
+            one.propensity = placed.propensity
+        if placed.promotion:
+            one.promotion = placed.promotion
         if placed.item is not None:
             one.item.CopyFrom(placed.item)
     _fill(response.freshness, slate.freshness, slate.answered_micros)
     if slate.degraded:
         response.degraded = True
         response.degraded_reason = "; ".join(slate.degraded)
+    response.next_page_token = slate.next_page_token
     if slate.missing_item_ids:
         response.missing_item_ids.extend(slate.missing_item_ids)
     return response

@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from recency_server.encode import Encoder
 from recency_server.errors import Overloaded, TooLate, Unavailable
+from recency_server.filters import Narrowed
 from recency_server.follow import Follower
 from recency_server.query import Query
 from recency_server.release import Release
+from recency_server.steering import steer_by_items, steer_by_text
 
-# Words alone: the query outweighs the history by this much, and float32 still tells the items apart.
-_MOST_WEIGHT = 1_000.0
+# A filter that lets at most this share of the catalogue through is answered by ranking all that it lets through.
+_FEW = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
     """steer_D     added to the user vector, None for nothing
-    named       indices of the caller's own candidates in the release, None to retrieve
+    named       indices in the release of the items to rank: the caller's own candidates, or what a filter that lets few
+                through leaves; None to retrieve
     named_ids   their ids, in the same order; with no release all that the catalogue knows
     missing     named ids that the catalogue does not know
+    narrowed    what the filter lets through, None without one
     """
 
     steer_D: npt.NDArray[np.float32] | None = None
     named: npt.NDArray[np.int32] | None = None
     named_ids: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    narrowed: Narrowed | None = None
     degraded: tuple[str, ...] = ()
 
 
 async def aim_at(
-    release: Release | None, query: Query, timeout_seconds: float, encoder: Encoder, follower: Follower
+    release: Release | None,
+    query: Query,
+    narrowed: Narrowed | None,
+    timeout_seconds: float,
+    encoder: Encoder,
+    follower: Follower,
 ) -> Aim:
     """Where the request points. Words that cannot be read now are left out, and the answer says so."""
-    named, named_ids, missing, degraded = _named(release, query, follower)
+    named, named_ids, missing, degraded = _named(release, query, narrowed, follower)
     steer_D = None
     if query.text and query.text_weight > 0.0:
         if release is None:
@@ -44,36 +55,49 @@ async def aim_at(
         else:
             try:
                 vector = await encoder.encode_query(release, query.text, timeout_seconds)
-                steer_D = steer(release, vector, query.text_weight)
+                steer_D = steer_by_text(release, vector, query.text_weight)
             except (Unavailable, Overloaded, TooLate) as error:
                 degraded.append(f"query: the words are not read ({error})")
-    return Aim(steer_D, named, named_ids, missing, tuple(degraded))
+    if query.seed_item_ids or query.negative_item_ids:
+        examples = (*query.seed_item_ids, *query.negative_item_ids)
+        missing += tuple(item_id for item_id in examples if item_id not in follower.catalog.entries)
+        if release is None:
+            degraded.append("seeds: no release is live, so they are not read")
+        else:
+            more = [release.index_of[i] for i in query.seed_item_ids if i in release.index_of]
+            less = [release.index_of[i] for i in query.negative_item_ids if i in release.index_of]
+            by_items_D = steer_by_items(release, more, less)
+            steer_D = by_items_D if steer_D is None else steer_D + by_items_D
+    return Aim(steer_D, named, named_ids, missing, narrowed, tuple(degraded))
 
 
-def steer(release: Release, text_vector: npt.NDArray[np.float32], weight: float) -> npt.NDArray[np.float32]:
-    """The steer vector [D] of a text vector: in the content dimensions alone, where items lie by what they say."""
-    content = text_vector @ release.projection
-    if release.manifest.learned_dim < release.manifest.dim:
-        content[: release.manifest.learned_dim] = 0.0
-    ratio = min(weight / (1.0 - weight), _MOST_WEIGHT) if weight < 1.0 else _MOST_WEIGHT
-    steer_D: npt.NDArray[np.float32] = (content * (release.manifest.query_scale * ratio)).astype(np.float32)
-    return steer_D
+def all_narrowed(aim: Aim, release: Release) -> Aim:
+    """The same aim with everything that its filter lets through named: where retrieval did not find enough of it."""
+    assert aim.narrowed is not None
+    named_ids = [item_id for item_id in aim.narrowed.item_ids() if item_id in release.index_of]
+    return replace(aim, named=_indices(release, named_ids), named_ids=tuple(named_ids))
 
 
 def _named(
-    release: Release | None, query: Query, follower: Follower
+    release: Release | None, query: Query, narrowed: Narrowed | None, follower: Follower
 ) -> tuple[npt.NDArray[np.int32] | None, tuple[str, ...], tuple[str, ...], list[str]]:
     if query.candidate_item_ids is None:
-        return None, (), (), []
+        if narrowed is None or release is None or narrowed.share > _FEW:
+            return None, (), (), []
+        few = [item_id for item_id in narrowed.item_ids() if item_id in release.index_of]
+        return _indices(release, few), tuple(few), (), []
     wanted = tuple(dict.fromkeys(query.candidate_item_ids))
     entries = follower.catalog.entries
     missing = tuple(item_id for item_id in wanted if item_id not in entries)
-    known = [item_id for item_id in wanted if item_id in entries]
+    known = [i for i in wanted if i in entries and (narrowed is None or narrowed.fits(i))]
     if release is None:
         return None, tuple(known), missing, []
     placed = [item_id for item_id in known if item_id in release.index_of]
     degraded = []
     if len(placed) < len(known):
         degraded.append(f"candidates: {len(known) - len(placed)} are not embedded yet and were not scored")
-    named = np.array([release.index_of[item_id] for item_id in placed], dtype=np.int32)
-    return named, tuple(placed), missing, degraded
+    return _indices(release, placed), tuple(placed), missing, degraded
+
+
+def _indices(release: Release, item_ids: Iterable[str]) -> npt.NDArray[np.int32]:
+    return np.array([release.index_of[item_id] for item_id in item_ids], dtype=np.int32)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from google.protobuf import timestamp_pb2
 
+from recency_server.attributes import Attributes
 from recency_store.records import StoredItem
 
 _FOREVER = 1 << 62
@@ -35,6 +36,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
+        self.attributes = Attributes()
         # Grows with every change, so that what was made from the catalogue knows when it is out of date.
         self.version = 0
         self.newest_micros: int | None = None
@@ -42,6 +44,7 @@ class Catalog:
     def apply(self, items: Iterable[StoredItem]) -> None:
         """Takes in new states of items."""
         for item in items:
+            self.attributes.put(item.item_id, None if item.deleted else item.item())
             if item.deleted:
                 self.entries.pop(item.item_id, None)
             else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
 import structlog
 
 from recency_inference.client import Inference
@@ -22,8 +24,10 @@ from recency_server.counters import Counters
 from recency_server.embed import Embedder
 from recency_server.encode import EncodeConfig, Encoder
 from recency_server.fallback import TrendOrder
+from recency_server.filters import Filters
 from recency_server.follow import FollowConfig, Follower
 from recency_server.learned import Learned
+from recency_server.policy import PolicyConfig
 from recency_server.query import Clock
 from recency_server.reading import SeenRule
 from recency_server.releases import Releases
@@ -67,6 +71,7 @@ class RecommendConfig:
     canary: CanaryConfig = field(default_factory=CanaryConfig)
     shadow: ShadowConfig = field(default_factory=ShadowConfig)
     slates: SlateConfig = field(default_factory=SlateConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +90,17 @@ class Parts:
     shadow: Shadow
     scorer: Scorer
     encoder: Encoder
+    filters: Filters
     learned: Learned
     slates: SlateLog
     counters: Counters
     threads: ThreadPoolExecutor
     clock: Clock
     new_id: Callable[[], str]
+
+    def dice(self, recommendation_id: str) -> np.random.Generator:
+        """The randomness of one answer: the same for the same recommendation, so that a slate can be made again."""
+        return np.random.default_rng(zlib.crc32(recommendation_id.encode()))
 
 
 @asynccontextmanager
@@ -134,6 +144,7 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
                     shadow=Shadow(releases, scorer, tasks, follower.catalog, clock, config.shadow),
                     scorer=scorer,
                     encoder=encoder,
+                    filters=Filters(follower.catalog.attributes),
                     learned=learned,
                     slates=slates,
                     counters=counters,

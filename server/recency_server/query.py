@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from recency.v1 import item_pb2, recommendation_pb2
 from recency_features.history import Interaction
+from recency_server.paging import Page
+from recency_server.promotion import Promotion
 
 # Microseconds since 1970; an argument everywhere, so that benches and tests can drive it by event time.
 Clock = Callable[[], int]
@@ -42,6 +44,17 @@ class Query:
     # None: retrieve; otherwise rank only these.
     candidate_item_ids: tuple[str, ...] | None = None
     exclude_item_ids: tuple[str, ...] = ()
+    # AIP-160 text that could be read; whether the catalogue has such attributes is seen when it is answered.
+    filter: str = ""
+    # The page that is asked for, and what of the request its pages share (empty: nobody can ask for a next one).
+    page: Page | None = None
+    request_digest: bytes = field(default=b"", compare=False)
+    seed_item_ids: tuple[str, ...] = ()
+    negative_item_ids: tuple[str, ...] = ()
+    # 0: by score alone … 1.
+    diversity: float = 0.0
+    exploration: float = 0.0
+    promotions: tuple[Promotion, ...] = ()
     # None: as the deployment is configured.
     include_seen: bool | None = None
     # The highest sequence of the consistency tokens; 0 for none.
@@ -66,6 +79,10 @@ class Placed(NamedTuple):
     score: float
     probability: float | None
     source: recommendation_pb2.Source
+    # The chance that it was put at its place, given those before; None where it was not left to chance.
+    propensity: float | None = None
+    # The promotion that placed it, empty for none.
+    promotion: str = ""
     item: item_pb2.Item | None = None
 
 
@@ -92,3 +109,4 @@ class Slate:
     answered_micros: int
     degraded: tuple[str, ...] = ()
     missing_item_ids: tuple[str, ...] = ()
+    next_page_token: str = ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from recency_server.candidates import aim_at
+from recency_server.choose import choose
 from recency_server.errors import StaleRefused, TooLate
+from recency_server.paging import MAX_PAGES, Page, encode_page
 from recency_server.parts import Parts
-from recency_server.policy import decide
 from recency_server.query import Deadline, Freshness, Placed, Query, Slate
 from recency_server.reading import User, leaves_out_seen, read_user
 from recency_server.release import Release
@@ -24,15 +26,24 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
     """The slate for one request. StaleRefused where a strict one cannot be as fresh as it asks for; TooLate where the
     deadline has passed. Parts that are away, overloaded or late make the answer degraded."""
     config = parts.config
+
+    def left() -> float:
+        return _left(deadline, parts)
+
     behind = await _catch_up(query, deadline, parts)
+    parts.filters.check(query)
+    narrowed = parts.filters.narrow(query.filter)
+    if query.page is not None:
+        shown = await parts.slates.earlier(query.page)
+        query = replace(query, exclude_item_ids=(*query.exclude_item_ids, *shown))
+    recommendation_id = parts.new_id()
+    dice = parts.dice(recommendation_id) if query.exploration > 0.0 else None
     # One release from here to the answer: the canary for its share of the users, else the active one.
     with parts.releases.hold(query.who) as release, parts.arms.watching(release) as watched:
         leave_out_seen = leaves_out_seen(query, release, config.exclude_seen, config.repeat_share)
-        user = await read_user(parts.users, query, release, leave_out_seen, _left(deadline, parts))
-        aim = await aim_at(release, query, _left(deadline, parts), parts.encoder, parts.follower)
-        now = parts.clock()
-        scored = await parts.scorer.score(release, user, aim, query, now, _left(deadline, parts))
-        placed = decide(scored, user, query, release, parts.follower.catalog, now)
+        user = await read_user(parts.users, query, release, leave_out_seen, left())
+        aim = await aim_at(release, query, narrowed, left(), parts.encoder, parts.follower)
+        scored, placed = await choose(release, user, aim, query, dice, left, parts)
         freshness = _freshness(release if scored.by_model else None, user, parts)
     stale = _too_stale(query, freshness, parts)
     degraded = (*behind, *stale, *user.degraded, *aim.degraded, *scored.degraded)
@@ -40,18 +51,27 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         placed, unread = await _with_items(placed, deadline, parts)
         degraded += unread
     slate = Slate(
-        recommendation_id=parts.new_id(),
+        recommendation_id=recommendation_id,
         placed=placed,
         freshness=freshness,
         answered_micros=parts.clock(),
         degraded=degraded,
         missing_item_ids=aim.missing,
+        next_page_token=_next_page(query, recommendation_id, len(placed)),
     )
     parts.counters.note(degraded)
     watched.answered(slate.recommendation_id, scored.by_model)
     parts.slates.record(query, slate)
     parts.shadow.offer(release, user, query, slate)
     return slate
+
+
+def _next_page(query: Query, recommendation_id: str, placed: int) -> str:
+    """The token of the page after this one; empty where there cannot be one."""
+    number = query.page.number + 1 if query.page else 1
+    if placed < query.page_size or number >= MAX_PAGES:
+        return ""
+    return encode_page(Page(number, query.request_digest, recommendation_id))
 
 
 async def _catch_up(query: Query, deadline: Deadline, parts: Parts) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ release's own item, from N on a fresh one; an index never changes its item while
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -87,6 +87,25 @@ class Release:
     def row_count(self) -> int:
         """N + R: how long the overlay is."""
         return len(self._blocked)
+
+    def vectors_of(self, indices: Sequence[int]) -> F32:
+        """The item vectors [K, D] of some indices, fresh ones included."""
+        wanted = np.asarray(indices, dtype=np.intp)
+        known = wanted < self.item_count
+        found_KD = np.empty((len(wanted), self._items_ND.shape[1]), dtype=np.float32)
+        found_KD[known] = self._items_ND[wanted[known]]
+        found_KD[~known] = self._fresh_RD[wanted[~known] - self.item_count]
+        return found_KD
+
+    def trend_counts(self, indices: Sequence[int]) -> F32:
+        """How often the items of some indices were taken up lately: decayed counts of the longest half-life."""
+        counts_K: F32 = self._trend_NT[np.asarray(indices, dtype=np.intp), -1]
+        return counts_K
+
+    def sampled_vectors(self, size: int) -> F32:
+        """About so many of the release's own item vectors, always the same ones."""
+        vectors_SD: F32 = self._items_ND[:: max(1, self.item_count // size)]
+        return vectors_SD
 
     def oldest_pending_micros(self) -> int | None:
         """Since when an item waits to be embedded, None where none does."""

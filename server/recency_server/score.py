@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recency.v1 import recommendation_pb2
-from recency_features.spec import RECOMMENDER, SCORER
+from recency_features.spec import K_BUCKETS, RECOMMENDER, SCORER
 from recency_inference.client import Inference
 from recency_server.batching import BatchConfig, Lane
 from recency_server.candidates import Aim
@@ -25,6 +25,8 @@ from recency_server.reading import User
 from recency_server.release import Release
 from recency_server.stacking import Row
 
+# Items that one row of a batch names to `scorer`; more make more rows.
+_PART = 2_000
 # The recommender's places: at least so many, and room for what policy drops.
 _LEAST_K = 100
 _K_PER_PLACE = 2
@@ -92,9 +94,9 @@ class Scorer:
         if release is None or user.rows is None:
             return self._trending(query, aim, "model: no release is live")
         try:
-            if query.candidate_item_ids is None:
+            if aim.named is None:
                 return await self._retrieve(release, user, aim, query, now_micros, within_seconds)
-            return await self._rank(release, user, aim, now_micros, within_seconds)
+            return await self._rank(release, user, aim, query, now_micros, within_seconds)
         except (Unavailable, Overloaded, TooLate) as error:
             return self._trending(query, aim, f"model: {error}")
 
@@ -111,7 +113,10 @@ class Scorer:
             excluded = [index_of[item_id] for item_id in query.exclude_item_ids if item_id in index_of]
             exclude.append(np.array(excluded, dtype=np.int32))
         ids = exclude[0] if len(exclude) == 1 else np.concatenate([_NONE, *exclude])
-        k = min(len(release.item_ids), max(_LEAST_K, _K_PER_PLACE * query.page_size))
+        wanted = _K_PER_PLACE * query.page_size
+        if aim.narrowed is not None:
+            wanted = round(wanted / max(aim.narrowed.share, 0.01))
+        k = min(len(release.item_ids), max(_LEAST_K, min(wanted, K_BUCKETS[-1])))
         row = Row(release, user.rows, now_micros, ids, aim.steer_D, k, with_counts=not user.leave_out_seen)
         answer = await self.lanes(release).recommender.ask(row, within_seconds)
         assert answer.indices is not None
@@ -124,24 +129,31 @@ class Scorer:
         unsteered = await self._unsteered(row, until - time.monotonic())
         return Scored(ranked, recommendation_pb2.SOURCE_QUERY, True, unsteered)
 
-    async def _rank(self, release: Release, user: User, aim: Aim, now_micros: int, within_seconds: float) -> Scored:
+    async def _rank(
+        self, release: Release, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
+    ) -> Scored:
         assert user.rows is not None
+        assert aim.named is not None
+        steered = aim.steer_D is not None
+        source = recommendation_pb2.SOURCE_QUERY if steered else recommendation_pb2.SOURCE_USER
+        if query.candidate_item_ids is not None:
+            source = recommendation_pb2.SOURCE_CANDIDATE
         named = aim.named
-        if named is None or not len(named):
-            return Scored((), recommendation_pb2.SOURCE_CANDIDATE, True)
-        row = Row(release, user.rows, now_micros, named, aim.steer_D, 0, with_counts=not user.leave_out_seen)
-        if aim.steer_D is None:
-            answer, unsteered = await self.lanes(release).scorer.ask(row, within_seconds), None
-        else:
-            # Both rows go in one batch.
-            answer, unsteered = await asyncio.gather(
-                self.lanes(release).scorer.ask(row, within_seconds),
-                self._unsteered(replace(row, steer_D=None), within_seconds),
-            )
-        logits = answer.logits[: len(named)]
+        if not len(named):
+            return Scored((), source, True)
+        parts = [named[at : at + _PART] for at in range(0, len(named), _PART)]
+        counts = not user.leave_out_seen
+        rows = [Row(release, user.rows, now_micros, part, aim.steer_D, 0, with_counts=counts) for part in parts]
+        ask = self.lanes(release).scorer.ask
+        # All of them, with and without the steer, go in one batch where they fit.
+        without = [self._unsteered(replace(row, steer_D=None), within_seconds) for row in rows] if steered else []
+        answers, plain = await asyncio.gather(
+            asyncio.gather(*(ask(row, within_seconds) for row in rows)), asyncio.gather(*without)
+        )
+        logits = np.concatenate([answer.logits[: len(part)] for answer, part in zip(answers, parts, strict=True)])
         order = np.argsort(-logits, kind="stable")
         ranked = _named(release.item_ids, named[order], logits[order])
-        return Scored(ranked, recommendation_pb2.SOURCE_CANDIDATE, True, unsteered)
+        return Scored(ranked, source, True, {k: v for some in plain for k, v in some.items()} if steered else None)
 
     async def _unsteered(self, row: Row, within_seconds: float) -> Mapping[str, float]:
         """The logits of a row's items without the steer; empty where that cannot be had now: the order stands."""

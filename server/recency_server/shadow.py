@@ -82,11 +82,12 @@ class Shadow:
         self.tally = ShadowTally(0)
 
     def offer(self, answered_by: Release | None, user: User, query: Query, slate: Slate) -> None:
-        """A request that has its answer. Words and named candidates are left out: they say little of retrieval."""
+        """A request that has its answer. Words, filters and named candidates are left out: they
+        say little of retrieval."""
         shadow = self._releases.shadow
         if shadow is None or answered_by is None or answered_by is not self._releases.live:
             return
-        if query.text or query.candidate_item_ids is not None or slate.degraded:
+        if query.text or query.filter or query.candidate_item_ids is not None or slate.degraded:
             return
         if self.tally.release != shadow.number:
             self.tally, self._due = ShadowTally(shadow.number), 0.0

@@ -8,10 +8,16 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from recency_server.counters import Counters
+from recency_server.errors import InvalidRequest, Unavailable, Violation
+from recency_server.paging import MAX_PAGES, Page
 from recency_server.query import Query, Slate
 from recency_store.errors import StoreError
 from recency_store.protocol import Store
 from recency_store.records import SlateRecord
+
+# The label of a slate that is a next page: the slate before it.
+PAGE_OF = "page_of"
+_LOOK_AGAIN_SECONDS = (0.05, 0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,37 @@ class SlateLog:
         """Queues one; drops it where the queue is full."""
         if len(self._waiting) >= self._config.queue:
             self._counters.slates_lost += 1
-        else:
-            self._waiting.append((query, slate))
+            return
+        self._waiting.append((query, slate))
+
+    async def earlier(self, page: Page) -> list[str]:
+        """The items of the pages before one. InvalidRequest where their slates are not kept any more."""
+        items: list[str] = []
+        after, looked = page.after, 0
+        while after:
+            record = await self._find(after)
+            if record is None or looked > MAX_PAGES:
+                raise InvalidRequest(Violation("page_token", "has expired; ask for the first page again"))
+            items += record.item_ids
+            after, looked = record.labels.get(PAGE_OF, ""), looked + 1
+        return items
+
+    async def _find(self, recommendation_id: str) -> SlateRecord | None:
+        for query, slate in reversed(self._waiting):
+            if slate.recommendation_id == recommendation_id:
+                return _record(query, slate)
+        get = self._store.get_slate
+        loop = asyncio.get_running_loop()
+        for pause in (*_LOOK_AGAIN_SECONDS, None):
+            try:
+                record = await loop.run_in_executor(self._threads, get, recommendation_id)
+            except StoreError as error:
+                raise Unavailable(f"the store does not answer: {error}") from error
+            if record is not None or pause is None:
+                return record
+            # Another gateway may have answered that page a moment ago.
+            await asyncio.sleep(pause)
+        return None
 
     async def run(self) -> None:
         """Writes until cancelled."""
@@ -78,6 +113,6 @@ def _record(query: Query, slate: Slate) -> SlateRecord:
         time_micros=slate.answered_micros,
         release=slate.freshness.release,
         item_ids=tuple(placed.item_id for placed in slate.placed),
-        labels=query.labels,
+        labels={**query.labels, PAGE_OF: query.page.after} if query.page else query.labels,
         context_json=query.context_json,
     )

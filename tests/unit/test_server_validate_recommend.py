@@ -113,13 +113,6 @@ def test_a_hundred_violations_are_listed_up_to_a_bound() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("page_token", "t"),
-        ("seed_item_ids", ["i"]),
-        ("negative_item_ids", ["i"]),
-        ("filter", "genres:Comedy"),
-        ("promotions", [{"name": "p"}]),
-        ("diversity", 0.5),
-        ("exploration", 0.1),
         ("explain", True),
         ("trace", True),
     ],
@@ -127,10 +120,6 @@ def test_a_hundred_violations_are_listed_up_to_a_bound() -> None:
 def test_a_field_of_a_later_version_is_named_with_what_to_do_instead(field: str, value: Any) -> None:
     with pytest.raises(NotBuilt, match=rf"^{field} .*not implemented yet; "):
         read(**{field: value})
-
-
-def test_zero_diversity_and_exploration_are_what_this_version_does() -> None:
-    assert read(diversity=0.0, exploration=0.0) == Query()
 
 
 def test_a_context_of_seven_levels_is_taken() -> None:

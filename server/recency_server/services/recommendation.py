@@ -44,6 +44,7 @@ class RecommendationService:
         """The slate for one user."""
         query = read_recommend(request, self._parts.clock())
         if request.validate_only:
+            self._parts.filters.check(query)
             return recommendation_pb2.RecommendResponse()
         slate = await recommend(query, deadline, self._parts)
         if slate.degraded:
