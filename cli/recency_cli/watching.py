@@ -139,7 +139,13 @@ def _outcome(depth: str, code: int, said: bytes) -> Outcome:
     except ValueError:
         facts = {"error": said.decode(errors="replace")[-500:]}
     if code == 0 and facts.get("state") == "ACTIVE":
-        return Outcome(True, f"release {facts['release']} ({depth}) is active", facts)
+        return Outcome(True, f"release {facts['release']} ({depth}) is active{_cost(facts)}", facts)
     if facts.get("state") == "REJECTED":
         return Outcome(False, f"release {facts['release']} was rejected: {facts.get('reason', '')}", facts)
     return Outcome(False, str(facts.get("error") or f"the exporter ended with code {code}"), facts)
+
+
+def _cost(facts: dict[str, Any]) -> str:
+    """What a run took: its stages and the most memory that it had."""
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in facts.get("stages", {}).items() if seconds)
+    return f" ({stages}; {facts.get('peak_bytes', 0) / 1e6:.0f} MB)"

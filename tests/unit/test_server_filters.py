@@ -44,7 +44,7 @@ FILMS: list[dict[str, Any]] = [
 ]
 
 
-def _item(fields: dict) -> item_pb2.Item:
+def _item(fields: dict[str, Any]) -> item_pb2.Item:
     return json_format.ParseDict(fields, item_pb2.Item())
 
 
