@@ -42,9 +42,9 @@ def test_the_base_distribution_brings_no_training_packages() -> None:
     assert names(project()["project"]["dependencies"]).isdisjoint({"torch", "transformers", "onnx", "onnxruntime"})
 
 
-def test_compose_runs_the_gateway_an_agent_and_the_official_triton() -> None:
+def test_compose_runs_the_official_triton_and_a_service_for_each_part_of_ours() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    assert {"triton", "agent", "gateway"} <= set(services)
+    assert {"triton", "agent", "gateway", "learner", "exporter"} <= set(services)
     assert "tritonserver" in services["triton"]["image"]
     for service in services.values():
         for command in [service.get("build", {}).get("dockerfile", "")]:
