@@ -161,7 +161,8 @@ class HandOver:
     def _hand_over(self) -> None:
         while self._waiting and self._waiting[0].due_micros <= self._clock.now_micros:
             learned = self._waiting.pop(0)
-            after = self._handed.get(learned.space, 0)
+            # A start whose store has been learned from already is gone on from.
+            after = self._handed.get(learned.space, self._store.learned(learned.space).position)
             self._store.put_learned(
                 learned.space, after, learned.position, learned.through_micros, learned.rows, self._lease
             )

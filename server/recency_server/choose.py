@@ -39,6 +39,9 @@ async def choose(
     if release is not None and scored.by_model and short:
         scored = await parts.scorer.score(release, user, all_narrowed(aim, release), query, now, left())
         placed = decide(scored, user, query, release, catalog, now, aim.narrowed, policy, dice)
+    if not scored.by_model and (query.diversity > 0.0 or query.exploration > 0.0):
+        cause = "diversity and exploration: not without a model; the order is what is trending"
+        scored = replace(scored, degraded=(*scored.degraded, cause))
     if query.promotions:
         placed = await _with_promotions(placed, release, user, aim, query, now, left, parts)
     return scored, placed

@@ -14,7 +14,7 @@ def test_a_slate_goes_out_whole_and_in_order() -> None:
         Slate(
             recommendation_id="r-1",
             placed=(
-                Placed("a", 2.5, 0.25, recommendation_pb2.SOURCE_USER, item_pb2.Item(item_id="a", title="A")),
+                Placed("a", 2.5, 0.25, recommendation_pb2.SOURCE_USER, item=item_pb2.Item(item_id="a", title="A")),
                 Placed("b", 1.5, None, recommendation_pb2.SOURCE_TREND),
             ),
             freshness=Freshness(
