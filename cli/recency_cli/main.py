@@ -13,8 +13,15 @@ import typer
 from recency_cli.context import Options
 
 # Groups with commands of their own below them; and modules that add single commands to the top.
-GROUPS = ("config", "import", "export", "release", "bench")
-MODULES = {"config": "show", "import": "importing", "export": "exporting", "release": "releases", "bench": "bench"}
+GROUPS = ("config", "import", "export", "release", "audit", "bench")
+MODULES = {
+    "config": "show",
+    "import": "importing",
+    "export": "exporting",
+    "release": "releases",
+    "audit": "auditing",
+    "bench": "bench",
+}
 SINGLE = ("demo", "up", "serving", "asking", "doctor")
 
 app = typer.Typer(

@@ -194,11 +194,6 @@ class MemoryStore:
                 )
             return self._sequence, missing
 
-    def audit(self, limit: int) -> list[AuditEntry]:
-        """As the protocol says."""
-        with self._open():
-            return self._audit[::-1][: max(0, limit)]
-
     def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:
         """As the protocol says."""
         with self._open():
@@ -214,6 +209,31 @@ class MemoryStore:
         """As the protocol says."""
         with self._open():
             return sum(not item.deleted for item in self._items.values())
+
+    # --- audit log -------------------------------------------------------------------------------------------------
+    def append_audit(
+        self,
+        action: str,
+        subject: str,
+        reason: str,
+        now_micros: Micros,
+        *,
+        actor: str = "",
+        unless_said: bool = False,
+    ) -> int:
+        """As the protocol says."""
+        with self._open():
+            newest = self.audit(1, action=action, subject=subject) if unless_said else []
+            if newest and newest[0].reason == reason:
+                return newest[0].number
+            self._audit.append(AuditEntry(self._next(), now_micros, actor, action, subject, reason))
+            return self._sequence
+
+    def audit(self, limit: int, *, action: str = "", subject: str = "") -> list[AuditEntry]:
+        """As the protocol says."""
+        with self._open():
+            wanted = [e for e in self._audit[::-1] if action in ("", e.action) and subject in ("", e.subject)]
+            return wanted[: max(0, limit)]
 
     # --- users -----------------------------------------------------------------------------------------------------
     def put_user(self, user: user_pb2.User, now_micros: Micros) -> int:

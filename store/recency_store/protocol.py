@@ -84,10 +84,6 @@ class Store(Protocol):
         Appends to the audit log: `actor` is who asked, `why` the reason for showing again (for hiding it is `reason`)."""
         ...
 
-    def audit(self, limit: int) -> list[AuditEntry]:
-        """The newest entries of the audit log, newest first."""
-        ...
-
     def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:
         """The items among the ids that are there, deleted ones left out."""
         ...
@@ -98,6 +94,26 @@ class Store(Protocol):
 
     def count_items(self) -> int:
         """How many items there are, deleted ones left out."""
+        ...
+
+    # --- audit log -------------------------------------------------------------------------------------------------
+    def append_audit(
+        self,
+        action: str,
+        subject: str,
+        reason: str,
+        now_micros: Micros,
+        *,
+        actor: str = "",
+        unless_said: bool = False,
+    ) -> int:
+        """Appends an entry to the audit log; answers its number. There is no call that changes or removes one. With
+        `unless_said`, nothing is written where the newest entry of that action and subject gives the same reason: of
+        several gateways that see one change, one writes it."""
+        ...
+
+    def audit(self, limit: int, *, action: str = "", subject: str = "") -> list[AuditEntry]:
+        """The newest entries of the audit log, newest first; of one action, or about one subject, where given."""
         ...
 
     # --- users -----------------------------------------------------------------------------------------------------

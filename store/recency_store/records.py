@@ -86,15 +86,16 @@ class NewItem:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One moderation: who (`actor`, empty where unknown) did what (`action`: hide, unhide) to which item, when and why.
+    """One decision: who (`actor`, empty where unknown) did what (`action`: hide, unhide, rules, …) to what (`subject`: an
+    item's id, a file, …), when and why. Entries are never changed and never removed.
 
-    `number` is the item's revision that it made."""
+    `number` is one of the numbers of all changes: for hide and unhide the item's revision that it made."""
 
     number: int
     time_micros: Micros
     actor: str
     action: str
-    item_id: str
+    subject: str
     reason: str
 
 

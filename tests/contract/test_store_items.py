@@ -75,6 +75,7 @@ def test_hiding_and_showing_again_are_audited(store, make_item):
         AuditEntry(3, 5, "mod", "hide", "b", "rude"),
     ]
     assert [e.number for e in store.audit(1)] == [5]
+    assert [e.number for e in store.audit(9, action="hide", subject="b")] == [3]
 
 
 def test_a_vector_is_written_only_for_the_text_it_was_made_of(store, make_item):

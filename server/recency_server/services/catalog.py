@@ -17,6 +17,8 @@ from recency_server.upsert import take_items
 from recency_server.validate_calls import check_id, check_ids, check_page
 
 _ITEMS_PAGE = "items"
+# Who hides and shows, for the audit log: whoever may call this API.
+_ACTOR = "api"
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -80,7 +82,8 @@ class CatalogService:
         """Hides items from every answer."""
         item_ids = check_ids(request.item_ids, request.reason)
         now = self._parts.clock()
-        sequence, missing = await self._in_store(self._parts.store.hide_items, item_ids, request.reason, now)
+        hide = self._parts.store.hide_items
+        sequence, missing = await self._in_store(hide, item_ids, request.reason, now, actor=_ACTOR)
         await self._follow(sequence, deadline)
         return catalog_pb2.HideItemsResponse(consistency_token=encode_token(sequence), missing_item_ids=missing)
 
@@ -90,7 +93,8 @@ class CatalogService:
         """Shows hidden items again."""
         item_ids = check_ids(request.item_ids, request.reason)
         now = self._parts.clock()
-        sequence, missing = await self._in_store(self._parts.store.hide_items, item_ids, None, now)
+        hide = self._parts.store.hide_items
+        sequence, missing = await self._in_store(hide, item_ids, None, now, actor=_ACTOR, why=request.reason)
         await self._follow(sequence, deadline)
         return catalog_pb2.UnhideItemsResponse(consistency_token=encode_token(sequence), missing_item_ids=missing)
 

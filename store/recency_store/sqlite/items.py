@@ -1,4 +1,4 @@
-"""Items with their text vectors and tombstones, and the audit log of what was hidden.
+"""Items with their text vectors and tombstones; what is hidden goes into the audit log.
 
 An item's row is keyed by its revision, so that every change moves it to the end and followers read in order.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from recency_store.records import AuditEntry, Micros, NewItem, StoredItem
 from recency_store.rows import item_payload
+from recency_store.sqlite import audit
 from recency_store.sqlite.numbers import last_number, take_numbers
 
 _COLUMNS = "item_id, revision, payload, text_vector, text_encoder, hidden_reason, deleted, create_micros, update_micros"
@@ -87,20 +88,8 @@ def hide(
             "UPDATE items SET revision = ?, hidden_reason = ?, update_micros = ? WHERE item_id = ?",
             (revision, reason, now_micros, item_id),
         )
-        connection.execute(
-            "INSERT INTO audit (number, time_micros, actor, action, item_id, reason) VALUES (?, ?, ?, ?, ?, ?)",
-            (revision, now_micros, actor, action, item_id, recorded),
-        )
+        audit.put(connection, AuditEntry(revision, now_micros, actor, action, item_id, recorded))
     return last_number(connection), missing
-
-
-def audit(connection: sqlite3.Connection, limit: int) -> list[AuditEntry]:
-    """The newest audit entries, newest first."""
-    found = connection.execute(
-        "SELECT number, time_micros, actor, action, item_id, reason FROM audit ORDER BY number DESC LIMIT ?",
-        (max(0, limit),),
-    )
-    return [AuditEntry(*row) for row in found.fetchall()]
 
 
 def get(connection: sqlite3.Connection, item_ids: Sequence[str]) -> dict[str, StoredItem]:

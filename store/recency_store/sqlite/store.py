@@ -24,6 +24,7 @@ from recency_store.records import (
     StoredUser,
 )
 from recency_store.rows import event_row
+from recency_store.sqlite import audit as audit_log
 from recency_store.sqlite import event_log, following, learner, leases, numbers, releases, users
 from recency_store.sqlite import items as item_rows
 from recency_store.sqlite import slates as slate_rows
@@ -105,11 +106,6 @@ class SqliteStore:
         with self._database.write() as connection:
             return item_rows.hide(connection, item_ids, reason, now_micros, actor, why)
 
-    def audit(self, limit: int) -> list[AuditEntry]:
-        """As the protocol says."""
-        with self._database.read() as connection:
-            return item_rows.audit(connection, limit)
-
     def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:
         """As the protocol says."""
         with self._database.snapshot() as connection:
@@ -124,6 +120,26 @@ class SqliteStore:
         """As the protocol says."""
         with self._database.read() as connection:
             return item_rows.count(connection)
+
+    # --- audit log -------------------------------------------------------------------------------------------------
+    def append_audit(
+        self,
+        action: str,
+        subject: str,
+        reason: str,
+        now_micros: Micros,
+        *,
+        actor: str = "",
+        unless_said: bool = False,
+    ) -> int:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return audit_log.append(connection, action, subject, reason, now_micros, actor, unless_said)
+
+    def audit(self, limit: int, *, action: str = "", subject: str = "") -> list[AuditEntry]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return audit_log.read(connection, limit, action, subject)
 
     # --- users -----------------------------------------------------------------------------------------------------
     def put_user(self, user: user_pb2.User, now_micros: Micros) -> int:
