@@ -16,7 +16,7 @@ from recency_export.published import Published
 from recency_features.events import rule
 from recency_features.history import Interaction, history_arrays, own_counts, pad_ids, stack_histories
 from recency_features.overlay import HIDDEN
-from recency_features.spec import K_BUCKETS, PAD, RECOMMENDER, SCORER
+from recency_features.spec import K_BUCKETS, PAD, RECOMMENDER, SCORER, bucket
 from recency_features.trends import Trends
 
 # Requests in one call; they share one moment's trends.
@@ -44,10 +44,10 @@ class Asked:
         """Loads both graphs: half a second for a catalogue of a few thousand items. `fresh` are vectors of items that the
         release lacks and shows all the same, as a gateway's overlay has them."""
         self.release = release
-        self._item_ids = (*release.item_ids, *(fresh or ()))
+        self.item_ids = (*release.item_ids, *(fresh or ()))
         vectors = list(fresh.values()) if fresh else [np.zeros(release.manifest.dim)]
         self._fresh_RD = np.stack(vectors).astype(np.float32)
-        self.row_of = {item_id: row for row, item_id in enumerate(self._item_ids)}
+        self.row_of = {item_id: row for row, item_id in enumerate(self.item_ids)}
         self.consumed_again = release.manifest.repeat_share > _REPEATS_FROM
         self._recommender = open_model(release.model(RECOMMENDER))
         self._scorer = open_model(release.model(SCORER))
@@ -56,7 +56,7 @@ class Asked:
         """Item rows of each slate, int32 [B, K], -1 where nothing is left; trends are those of the last of them."""
         request = self._request(asking, trends)
         request["exclude_ids"] = pad_ids([self.seen(one) for one in asking], len(asking))
-        request["k"] = np.array([min(K_BUCKETS[0], len(self.row_of))], dtype=np.int64)
+        request["k"] = np.array([min(bucket(size, K_BUCKETS), len(self.row_of))], dtype=np.int64)
         ids = self._recommender.run(["item_ids"], feed(request, RECOMMENDER))[0][:, :size]
         slates: npt.NDArray[np.int32] = np.pad(ids, ((0, 0), (0, size - ids.shape[1])), constant_values=PAD)
         return slates
@@ -76,6 +76,12 @@ class Asked:
         marked = {event.item_id for event in one.before if rule(event.type).marks_seen}
         return sorted(self.row_of[name] for name in marked if name in self.row_of)
 
+    def trend_counts(self, rows_K: npt.NDArray[np.int32], trends: Trends, at_micros: int) -> npt.NDArray[np.float32]:
+        """How often the items of some rows were taken up lately, as a gateway has it: of the longest half-life, [K]."""
+        places = np.array([trends.row_of.get(self.item_ids[row], -1) for row in rows_K.tolist()], dtype=np.intp)
+        counts_K: npt.NDArray[np.float32] = trends.counts(places, at_micros)[:, -1]
+        return counts_K
+
     def _request(self, asking: Sequence[Asking], trends: Trends) -> Arrays:
         manifest, limit = self.release.manifest, self.release.manifest.history_length
         histories = [history_arrays(one.before, self.row_of, one.at_micros, limit) for one in asking]
@@ -88,7 +94,7 @@ class Asked:
         count_values = np.zeros(count_ids.shape, dtype=np.float32)
         for row, own in enumerate(counts):
             count_values[row, : len(own)] = list(own.values())
-        rows = np.array([trends.row_of.get(name, -1) for name in self._item_ids], dtype=np.intp)
+        rows = np.array([trends.row_of.get(name, -1) for name in self.item_ids], dtype=np.intp)
         trend_NT = trends.counts(rows, max(one.at_micros for one in asking))
         # The overlay has a row at the least, and without a fresh item it is not in use.
         unused = len(self.release.item_ids) + len(self._fresh_RD) - len(rows)

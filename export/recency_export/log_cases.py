@@ -70,6 +70,11 @@ def users_now(store: Store, events: Iterable[LoggedEvent], most: int) -> list[As
     return [_asking(user, store.read_user(user, _HISTORY, now), now, ordered[-1].sequence + 1, "") for user in users]
 
 
+def asking_at(store: Store, user: str, at_micros: int, sequence: int) -> Asking:
+    """A user as they were just before a time."""
+    return _asking(user, store.read_user(user, _HISTORY, at_micros - 1), at_micros, sequence, "")
+
+
 def interactions(events: Iterable[LoggedEvent]) -> list[Interaction]:
     """Events as training and serving read them."""
     return [Interaction(event.item_id, event.type, event.time_micros) for event in events]

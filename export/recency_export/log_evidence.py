@@ -3,6 +3,7 @@
     newest    events that neither release has learned, each user as they were before it
     old       a sample of events that both had learned: what was known before must not be forgotten
     exposure  slates for requests as they came between the two trainings, and who acted on what then
+    logged    slates answered after both, whose places were left to chance, and what came of them
 
 Legend of shapes: Q requests, K items of a slate, N items.
 """
@@ -18,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recency_export.asked import AT_ONCE, Asked, Asking
-from recency_export.evidence import Evidence, Exposure, Gains, Observations
+from recency_export.evidence import Evidence, Exposure, Gains, LoggedActions, Observations
 from recency_export.log_cases import events_between, interactions, next_cases, sampled_events, users_now
+from recency_export.logged_slates import logged_actions, logged_slates
 from recency_export.published import Published, read_published
 from recency_export.shared_tables import read_tables
 from recency_features.events import rule
@@ -43,6 +45,8 @@ class Sizes:
     newest_cases: int = 500
     old_cases: int = 300
     slates: int = 300
+    # Slates that were left to chance, the newest of them.
+    logged_slates: int = 2_000
     # The newest so many events after (and between) the releases are read.
     events: int = 20_000
 
@@ -95,7 +99,16 @@ class _Gathering:
             observed=observed[0],
             parent_observed=observed[1] if len(observed) > 1 else Observations(),
             exposure=self._exposure(asking, between),
+            logged=self._logged(),
         )
+
+    def _logged(self) -> LoggedActions:
+        """Of slates that were answered after what either release has learned: neither knows what came of them."""
+        newest = self._store.read_log(self._to - 1, 1)
+        known = [one.release.manifest.trained_through_micros for one in self._asked]
+        after = max(*known, *(event.time_micros for event in newest if event.sequence == self._to))
+        slates = logged_slates(self._store, after, self._since, self._sizes.logged_slates)
+        return logged_actions(self._store, self._asked, slates, self._in_turn([one.asking for one in slates]))
 
     def _requests(self, between: Sequence[LoggedEvent]) -> list[Asking]:
         """Users as they were before events that the candidate has learned and the parent has not: the requests that come.

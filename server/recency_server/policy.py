@@ -10,18 +10,14 @@ from typing import Literal
 
 import numpy as np
 
+from recency_features.exploration import explore, pool_size, uncertainty
 from recency_server.catalog import Catalog
 from recency_server.diversity import determinantal, maximal_marginal_relevance
-from recency_server.exploration import explore, uncertainty
 from recency_server.filters import Narrowed
 from recency_server.query import Placed, Query
 from recency_server.reading import User
 from recency_server.release import Release
 from recency_server.score import Scored
-
-# Candidates that are looked at for one place where not the score alone decides.
-_POOL_PER_PLACE = 5
-_LEAST_POOL = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,9 @@ def decide(
         return tuple([Placed(item_id, score, None, scored.source) for item_id, score in shown])
     chances: list[float] | None = None
     if query.diversity > 0.0 or query.exploration > 0.0:
-        shown, chances = _choose(list(islice(may, _pool(query))), query, release, config or PolicyConfig(), dice)
+        shown, chances = _choose(
+            list(islice(may, pool_size(query.page_size))), query, release, config or PolicyConfig(), dice
+        )
     else:
         shown = list(islice(may, query.page_size))
     chance_of = _probability(scored, release)
@@ -78,10 +76,6 @@ def _may_be_shown(
             continue
         if narrowed is None or narrowed.fits(item_id):
             yield item_id, score
-
-
-def _pool(query: Query) -> int:
-    return max(_LEAST_POOL, _POOL_PER_PLACE * query.page_size)
 
 
 def _choose(

@@ -71,6 +71,13 @@ class Query:
         """Whom a canary knows again: the user, or else the session; empty for somebody it cannot."""
         return self.user_id or self.labels.get("session_id", "")
 
+    @property
+    def aimed(self) -> bool:
+        """Whether more was asked for than the user's own slate, explored or not."""
+        asked_for = (self.recent, self.text, self.filter, self.page, self.seed_item_ids, self.negative_item_ids)
+        left_out = (self.exclude_item_ids, self.candidate_item_ids is not None, self.include_seen is not None)
+        return any(asked_for) or any(left_out) or bool(self.promotions) or self.diversity > 0.0
+
 
 class Placed(NamedTuple):
     """One place of a slate. `probability` is None in degraded answers. A tuple, for every answer makes many."""

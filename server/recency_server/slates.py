@@ -107,6 +107,7 @@ class SlateLog:
 
 
 def _record(query: Query, slate: Slate) -> SlateRecord:
+    propensities = tuple(placed.propensity for placed in slate.placed)
     return SlateRecord(
         recommendation_id=slate.recommendation_id,
         user_id=query.user_id,
@@ -115,4 +116,7 @@ def _record(query: Query, slate: Slate) -> SlateRecord:
         item_ids=tuple(placed.item_id for placed in slate.placed),
         labels={**query.labels, PAGE_OF: query.page.after} if query.page else query.labels,
         context_json=query.context_json,
+        exploration=query.exploration,
+        propensities=() if all(chance is None for chance in propensities) else propensities,
+        aimed=query.aimed,
     )

@@ -429,6 +429,12 @@ class MemoryStore:
         with self._open():
             return self._slates.get(recommendation_id)
 
+    def explored_slates(self, after_micros: Micros, limit: int) -> list[SlateRecord]:
+        """As the protocol says."""
+        with self._open():
+            found = [s for s in self._slates.values() if s.propensities and s.time_micros > after_micros]
+        return found[-limit:] if limit > 0 else []
+
     def close(self) -> None:
         """As the protocol says."""
         self._closed = True

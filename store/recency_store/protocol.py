@@ -216,6 +216,10 @@ class Store(Protocol):
         """One slate, while it is kept."""
         ...
 
+    def explored_slates(self, after_micros: Micros, limit: int) -> list[SlateRecord]:
+        """The newest `limit` slates with propensities that were answered after a time, in the order they were kept."""
+        ...
+
     def close(self) -> None:
         """Lets go of files and connections; calls after it are errors."""
         ...

@@ -206,6 +206,12 @@ class SlateRecord:
     """One answered Recommend, kept so that later events can be attributed to it.
 
     `labels` holds the request's own labels with `session_id` and `surface`; `context_json` its context.
+
+    exploration   the chance of each place to be drawn
+    propensities  the chance of each item at its place, given those before it; None where a place was not left to chance.
+                  Empty where none was
+    aimed         more was asked for than the user's own slate (words, filter, examples, …): the log alone cannot tell what
+                  another release would have shown
     """
 
     recommendation_id: str
@@ -215,3 +221,6 @@ class SlateRecord:
     item_ids: tuple[str, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
     context_json: str = ""
+    exploration: float = 0.0
+    propensities: tuple[float | None, ...] = ()
+    aimed: bool = False

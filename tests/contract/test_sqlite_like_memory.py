@@ -108,7 +108,10 @@ class SqliteLikeMemory(RuleBasedStateMachine):
 
     @rule(count=small)
     def put_slates(self, count):
-        slates = [SlateRecord(f"r{self.slates + n}", "u", n, 1, ("a",), {"k": "v"}, "{}") for n in range(count)]
+        slates = [
+            SlateRecord(f"r{self.slates + n}", "u", n, 1, ("a",), {"k": "v"}, "{}", 0.5 * (n % 2), (0.25,) * (n % 2))
+            for n in range(count)
+        ]
         self.slates += count
         self.both("put_slates", slates)
 
@@ -134,6 +137,7 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         self.both("get_release", number)
         self.both("list_leases", prefix, now)
         self.both("get_slate", f"r{number}")
+        self.both("explored_slates", number, number)
 
     @rule()
     def restart(self):

@@ -122,3 +122,16 @@ def test_slates_are_kept_up_to_the_limit(store):
     assert store.get_slate("r3") == slate(3)
     assert store.get_slate("r2") is None
     assert store.get_slate("never") is None
+
+
+def test_slates_left_to_chance_are_found_again_with_the_chance_of_each_place(store):
+    def slate(n: int, *chances: float | None) -> SlateRecord:
+        return SlateRecord(f"r{n}", "u", 10 * n, 1, ("a", "b"), exploration=0.1, propensities=chances, aimed=n == 4)
+
+    explored = [slate(1, 0.95, 1 / 3), slate(2), slate(3, None, 0.05), slate(4, 1.0, 0.25)]
+    store.put_slates(explored)
+    assert store.explored_slates(0, 10) == [explored[0], *explored[2:]]
+    assert store.explored_slates(10, 10) == explored[2:]
+    assert store.explored_slates(0, 1) == explored[3:]
+    assert store.explored_slates(0, 0) == []
+    assert store.get_slate("r3") == explored[2]

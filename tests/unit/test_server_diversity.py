@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recency_features.exploration import explore, uncertainty
 from recency_server.diversity import determinantal, intra_list_distance, maximal_marginal_relevance
-from recency_server.exploration import explore, uncertainty
 
 RNG = np.random.default_rng(0)
 CLUSTERS = np.repeat(np.eye(4, 8, dtype=np.float32), 10, axis=0) + RNG.normal(0, 0.05, (40, 8)).astype(np.float32)

@@ -121,7 +121,15 @@ _STEP_4 = (
         BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END""",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2, _STEP_3, _STEP_4)
+_STEP_5 = (
+    "ALTER TABLE slates ADD COLUMN exploration REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE slates ADD COLUMN propensities TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE slates ADD COLUMN aimed INTEGER NOT NULL DEFAULT 0",
+    # Most slates are not left to chance, and off-policy estimates read the others alone.
+    "CREATE INDEX slates_explored ON slates (position) WHERE propensities != '[]'",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2, _STEP_3, _STEP_4, _STEP_5)
 
 
 def migrate(connection: sqlite3.Connection, where: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
-from recency_store.records import SlateRecord
+from recency_store.records import Micros, SlateRecord
+
+_COLUMNS = (
+    "recommendation_id, user_id, time_micros, release, item_ids, labels, context_json, exploration, propensities, aimed"
+)
 
 
 def put(connection: sqlite3.Connection, slates: Sequence[SlateRecord], keep: int) -> None:
     """Keeps slates within a write transaction and drops the oldest past `keep`."""
     connection.executemany(
-        "INSERT OR REPLACE INTO slates (recommendation_id, user_id, time_micros, release, item_ids, labels, context_json)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT OR REPLACE INTO slates ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 slate.recommendation_id,
@@ -23,6 +27,9 @@ def put(connection: sqlite3.Connection, slates: Sequence[SlateRecord], keep: int
                 json.dumps(slate.item_ids),
                 json.dumps(dict(slate.labels)) if slate.labels else "{}",
                 slate.context_json,
+                slate.exploration,
+                json.dumps(slate.propensities) if slate.propensities else "[]",
+                slate.aimed,
             )
             for slate in slates
         ],
@@ -33,13 +40,31 @@ def put(connection: sqlite3.Connection, slates: Sequence[SlateRecord], keep: int
 def get(connection: sqlite3.Connection, recommendation_id: str) -> SlateRecord | None:
     """One, while it is kept."""
     row = connection.execute(
-        "SELECT recommendation_id, user_id, time_micros, release, item_ids, labels, context_json FROM slates"
-        " WHERE recommendation_id = ?",
-        (recommendation_id,),
+        f"SELECT {_COLUMNS} FROM slates WHERE recommendation_id = ?", (recommendation_id,)
     ).fetchone()
-    if row is None:
-        return None
-    key, user_id, time_micros, release, item_ids, labels, context_json = row
+    return None if row is None else _record_of(row)
+
+
+def explored(connection: sqlite3.Connection, after_micros: Micros, limit: int) -> list[SlateRecord]:
+    """The newest ones with propensities that were answered after a time, in order."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM slates WHERE propensities != '[]' AND time_micros > ? ORDER BY position DESC LIMIT ?",
+        (after_micros, max(0, limit)),
+    ).fetchall()
+    return [_record_of(row) for row in reversed(found)]
+
+
+def _record_of(row: tuple[Any, ...]) -> SlateRecord:
+    key, user_id, micros, release, item_ids, labels, context_json, exploration, propensities, aimed = row
     return SlateRecord(
-        key, user_id, time_micros, release, tuple(json.loads(item_ids)), json.loads(labels), context_json
+        key,
+        user_id,
+        micros,
+        release,
+        tuple(json.loads(item_ids)),
+        json.loads(labels),
+        context_json,
+        exploration,
+        tuple(json.loads(propensities)),
+        bool(aimed),
     )

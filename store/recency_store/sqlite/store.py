@@ -257,6 +257,11 @@ class SqliteStore:
         with self._database.read() as connection:
             return slate_rows.get(connection, recommendation_id)
 
+    def explored_slates(self, after_micros: Micros, limit: int) -> list[SlateRecord]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return slate_rows.explored(connection, after_micros, limit)
+
     def close(self) -> None:
         """As the protocol says."""
         self._database.close()

@@ -5,7 +5,8 @@ score is; else the best one left is placed. So the chance of an item at a place,
 
     epsilon · uncertainty share among what is left  +  (1 - epsilon) · (1 for the best one left, else 0)
 
-and is exact: inverse-propensity estimates over logged slates rest on it.
+and is exact: inverse-propensity estimates over logged slates rest on it. They ask the same of another release
+(`chance_of_placing`): what it would have put there, given what was put before.
 """
 
 from __future__ import annotations
@@ -14,6 +15,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+# Candidates that are looked at for one place where not the score alone decides.
+_POOL_PER_PLACE = 5
+_LEAST_POOL = 50
+
+
+def pool_size(places: int) -> int:
+    """How many of the best candidates the places of a slate are drawn from."""
+    return max(_LEAST_POOL, _POOL_PER_PLACE * places)
 
 
 def uncertainty(counts_K: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -32,6 +42,11 @@ def explore(
     while left and len(order) < count:
         share = weight_K[left] / weight_K[left].sum()
         at = int(rng.choice(len(left), p=share)) if rng.random() < epsilon else 0
-        chances.append(float(epsilon * share[at] + (1.0 - epsilon) * (at == 0)))
+        chances.append(chance_of_placing(share, at, epsilon))
         order.append(left.pop(at))
     return order, chances
+
+
+def chance_of_placing(share_K: npt.NDArray[np.float64], at: int, epsilon: float) -> float:
+    """The chance that what stands at `at` among what is left (best first, with these shares) is placed next."""
+    return float(epsilon * share_K[at] + (1.0 - epsilon) * (at == 0))
