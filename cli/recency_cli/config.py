@@ -49,6 +49,7 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
     "data": ("recency_cli.config", "DataConfig"),
     "triton": ("recency_inference.local", "TritonConfig"),
     "gateway": ("recency_server.config", "GatewayConfig"),
+    "policy": ("recency_server.policy_config", "PolicyConfig"),
     "learner": ("recency_export.online_settings", "LearnerConfig"),
     "export": ("recency_export.settings", "BootstrapConfig"),
 }
@@ -57,6 +58,7 @@ DERIVED = frozenset(
     {
         "triton.data",
         "gateway.recommend.gateway_id",
+        "gateway.recommend.policy",
         "gateway.recommend.releases.cache",
         "export.workspace",
         "export.place",
@@ -135,7 +137,7 @@ class Settings:
 
     def gateway(self) -> GatewayConfig:
         """How the gateway runs."""
-        config: GatewayConfig = self._build("gateway")
+        config: GatewayConfig = self._build("gateway", {"gateway.recommend.policy": self._build("policy")})
         return config
 
     def export(self) -> BootstrapConfig:
@@ -148,7 +150,7 @@ class Settings:
         config: LearnerConfig = self._build("learner")
         return config
 
-    def _build(self, section: str) -> Any:
+    def _build(self, section: str, made: Mapping[str, Any] | None = None) -> Any:
         values = {setting.key.path: setting.value for setting in self}
         derived = {
             "triton.data": self.data,
@@ -156,6 +158,7 @@ class Settings:
             "gateway.recommend.releases.cache": self.fetched,
             "export.workspace": self.data / "workspace",
             "export.place": self.releases_url,
+            **(made or {}),
         }
         try:
             return build(_config_class(section), section, values, derived)

@@ -13,12 +13,14 @@ import typer
 from recency_cli.context import Options
 
 # Groups with commands of their own below them; and modules that add single commands to the top.
-GROUPS = ("config", "import", "export", "release", "audit", "bench")
+GROUPS = ("config", "import", "export", "release", "policy", "report", "audit", "bench")
 MODULES = {
     "config": "show",
     "import": "importing",
     "export": "exporting",
     "release": "releases",
+    "policy": "policy",
+    "report": "reporting",
     "audit": "auditing",
     "bench": "bench",
 }

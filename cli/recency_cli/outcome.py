@@ -23,6 +23,8 @@ _CODES = {
     "recency_inference.errors.StubMissing": NOT_READY,
     "recency_inference.errors.Unavailable": UNREACHABLE,
     "recency_server.errors.NoRelease": NOT_READY,
+    "recency_server.rules.RulesError": USAGE,
+    "recency_server.exposure.NoSuchAttribute": USAGE,
     "recency.errors.Unavailable": UNREACHABLE,
     "recency.errors.InvalidArgument": USAGE,
 }

@@ -11,7 +11,7 @@ and is exact: inverse-propensity estimates over logged slates rest on it. They a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +32,14 @@ def uncertainty(counts_K: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def explore(
-    uncertainty_K: Sequence[float] | npt.NDArray[np.float64], epsilon: float, count: int, rng: np.random.Generator
+    uncertainty_K: Sequence[float] | npt.NDArray[np.float64],
+    epsilon: float,
+    count: int,
+    rng: np.random.Generator,
+    closes: Callable[[int], Sequence[int]] | None = None,
 ) -> tuple[list[int], list[float]]:
-    """The candidates (best first, K of them) for `count` places, and the chance of each at its place."""
+    """The candidates (best first, K of them) for `count` places, and the chance of each at its place. `closes` says which
+    may not follow one that has its place: they are no longer among what is left."""
     weight_K = np.asarray(uncertainty_K, dtype=np.float64)
     left = list(range(len(weight_K)))
     order: list[int] = []
@@ -44,6 +49,9 @@ def explore(
         at = int(rng.choice(len(left), p=share)) if rng.random() < epsilon else 0
         chances.append(chance_of_placing(share, at, epsilon))
         order.append(left.pop(at))
+        if closes is not None:
+            shut = set(closes(order[-1]))
+            left = [k for k in left if k not in shut]
     return order, chances
 
 

@@ -7,7 +7,7 @@ kept at a reference time and scaled on reading, so that folding is order-indepen
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,22 @@ from recency_features.spec import TREND_HALF_LIVES_SECONDS
 
 # Past this many of the shortest half-lives from the reference time, the reference moves: 2^40 keeps float64 exact enough.
 _REBASE_HALF_LIVES = 40.0
+
+
+def smoothed(counts_N: npt.NDArray[np.float32], segments: Iterable[npt.NDArray[np.intp]]) -> npt.NDArray[np.float32]:
+    """Each item's decayed count and, as if it were one more event, the mean count of its segments (categories, provider):
+    what nobody has taken up yet is worth what its kind is worth, and a count of its own soon outweighs that. float32 [N].
+
+    A segment is the rows of its items. Its count is the sum of theirs, so the one fold over items holds every segment's.
+    """
+    means_N = np.zeros(len(counts_N), dtype=np.float64)
+    of_N = np.zeros(len(counts_N), dtype=np.int64)
+    for rows in segments:
+        if len(rows):
+            means_N[rows] += counts_N[rows].mean()
+            of_N[rows] += 1
+    found: npt.NDArray[np.float32] = (counts_N + means_N / np.maximum(of_N, 1)).astype(np.float32)
+    return found
 
 
 class Trends:

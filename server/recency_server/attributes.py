@@ -82,6 +82,15 @@ class Attributes:
                 self.columns.setdefault(name, Column()).put(row, kind, value, 1)
         self.version += 1
 
+    def texts_of(self, item_id: str, name: str) -> tuple[str, ...]:
+        """The texts that an item has under a name, those of a list too."""
+        row = self.row_of.get(item_id, -1)
+        found = [(kind, value) for own, kind, value in self._values.get(row, ()) if own == name]
+        lists = [value for kind, value in found if kind == "list"]
+        return tuple(value for kind, value in found if kind == "text") + tuple(
+            text for texts in lists for text in texts
+        )
+
     @property
     def there_R(self) -> Mask:
         """Which rows are items now (deleted ones keep their rows)."""
@@ -90,6 +99,15 @@ class Attributes:
     def names(self) -> list[str]:
         """Every attribute that a filter may name."""
         return sorted(self.columns)
+
+
+def values_of(item: item_pb2.Item) -> Iterator[tuple[str, str]]:
+    """(attribute, text) of one item; each element of a list for itself, times left out."""
+    for name, kind, value in _values(item):
+        if kind == "list":
+            yield from ((name, element) for element in value)
+        elif kind != "time":
+            yield name, element_text(kind, value)
 
 
 def _values(item: item_pb2.Item) -> Iterator[tuple[str, str, Any]]:

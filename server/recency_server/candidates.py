@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,6 +76,14 @@ def all_narrowed(aim: Aim, release: Release) -> Aim:
     assert aim.narrowed is not None
     named_ids = [item_id for item_id in aim.narrowed.item_ids() if item_id in release.index_of]
     return replace(aim, named=_indices(release, named_ids), named_ids=tuple(named_ids))
+
+
+def naming(aim: Aim, item_ids: Sequence[str], release: Release | None) -> Aim:
+    """The same aim with these items named, as far as the release knows them."""
+    if release is None:
+        return replace(aim, named_ids=tuple(item_ids))
+    known = tuple(item_id for item_id in item_ids if item_id in release.index_of)
+    return replace(aim, named=_indices(release, known), named_ids=known)
 
 
 def _named(

@@ -20,6 +20,9 @@ class Counters:
     adoptions, refusals, swaps  releases made ready, refused, and flipped to
     adoption_seconds            how long making releases ready took, by step
     canary_rollbacks            canaries that this gateway ended
+    places, fresh_places        places of slates that a model made; how many of them new items have
+    fresh_given                 of these, those that only the share for new items gave
+    rule_loads, rule_refusals   states of the rules file that came into force, and that could not
     """
 
     answers: int = 0
@@ -41,6 +44,17 @@ class Counters:
     swaps: int = 0
     adoption_seconds: dict[str, float] = field(default_factory=dict)
     canary_rollbacks: int = 0
+    places: int = 0
+    fresh_places: int = 0
+    fresh_given: int = 0
+    rule_loads: int = 0
+    rule_refusals: int = 0
+
+    def placed(self, places: int, fresh: int, given: int) -> None:
+        """Counts the places of one slate, those with new items, and those that were given to them."""
+        self.places += places
+        self.fresh_places += fresh
+        self.fresh_given += given
 
     def note(self, degraded: tuple[str, ...]) -> None:
         """Counts one answer with its degraded causes."""

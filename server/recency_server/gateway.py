@@ -89,7 +89,7 @@ async def _serve_parts(
 
     collector = GatewayCollector(parts, calls.stats, admissions)
     async with (
-        http_side(config.http_address, collector, unready, facts) as http_port,
+        http_side(config.http_address, collector, unready, facts, parts.rules.facts) as http_port,
         _grpc_side(config, calls, services, handlers) as grpc_port,
     ):
         _log.info("serving", grpc_port=grpc_port, http_port=http_port, gateway=parts.config.gateway_id)

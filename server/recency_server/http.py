@@ -1,4 +1,4 @@
-"""The gateway's HTTP side: metrics for Prometheus, and whether it lives and takes calls."""
+"""The gateway's HTTP side: metrics for Prometheus, whether it lives and takes calls, which business rules are in force."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ Facts = Callable[[], Mapping[str, Any]]
 
 
 @asynccontextmanager
-async def http_side(address: str, collector: Collector, unready: Readiness, facts: Facts) -> AsyncIterator[int]:
+async def http_side(
+    address: str, collector: Collector, unready: Readiness, facts: Facts, policy: Facts
+) -> AsyncIterator[int]:
     """Serves while entered; gives the port."""
 
     async def metrics(_: web.Request) -> web.Response:
@@ -35,8 +37,12 @@ async def http_side(address: str, collector: Collector, unready: Readiness, fact
             return web.json_response({"status": "not ready", "reason": reason}, status=503)
         return web.json_response({"status": "ready", **facts()})
 
+    async def rules(_: web.Request) -> web.Response:
+        return web.json_response(policy())
+
     app = web.Application(client_max_size=1024)
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/policy", rules)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

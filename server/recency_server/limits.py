@@ -53,3 +53,8 @@ MAX_HISTORY_SIZE = 1_000
 VIOLATIONS = 20
 # A token (consistency or page) is never longer: 256 bytes of id, in base64, with its checksum.
 TOKEN_CHARACTERS = 512
+
+# Of a file of business rules.
+RULES = 200
+RULES_BYTES = 256 * 1024
+RULE_NAME_BYTES = 128

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from recency_server.admission import Admission
 from recency_server.learned import learner_families
 from recency_server.parts import Parts
+from recency_server.policy_metrics import policy_families
 from recency_server.release_metrics import release_families
 from recency_store.errors import StoreError
 
@@ -61,6 +62,7 @@ class GatewayCollector(Collector):
         parts = self._parts
         yield from learner_families(parts.learned, parts.releases.live, parts.store, parts.clock)
         yield from release_families(self._parts)
+        yield from policy_families(self._parts)
 
     def _calls(self) -> Iterable[Metric]:
         calls = CounterMetricFamily("recency_requests", "Calls by method and status.", labels=("method", "code"))

@@ -26,11 +26,13 @@ from recency_server.encode import EncodeConfig, Encoder
 from recency_server.fallback import TrendOrder
 from recency_server.filters import Filters
 from recency_server.follow import FollowConfig, Follower
+from recency_server.fresh import FreshItems
 from recency_server.learned import Learned
-from recency_server.policy import PolicyConfig
+from recency_server.policy_config import PolicyConfig
 from recency_server.query import Clock
 from recency_server.reading import SeenRule
 from recency_server.releases import Releases
+from recency_server.rules_watch import RulesWatch
 from recency_server.score import Scorer
 from recency_server.shadow import Shadow, ShadowConfig
 from recency_server.slates import SlateConfig, SlateLog
@@ -93,6 +95,8 @@ class Parts:
     filters: Filters
     learned: Learned
     slates: SlateLog
+    rules: RulesWatch
+    fresh: FreshItems
     counters: Counters
     threads: ThreadPoolExecutor
     clock: Clock
@@ -117,20 +121,24 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
         embedder = Embedder(store, lambda: releases.serving(), follower, encoder, threads, clock)
         learned = Learned(store, lambda: releases.serving(), threads, config.learned_seconds)
         adopter = Adopter(store, inference, follower, embedder, learned, threads, counters, clock, config.releases)
-        releases = Releases(store, adopter, follower, threads, counters, clock, config.gateway_id, config.releases)
-        arms = Arms(store, releases, follower, threads, counters, config.gateway_id, config.canary)
+        attributes, who = follower.catalog.attributes, config.gateway_id
+        rules = RulesWatch(config.policy, attributes, store, threads, counters, clock, who)
+        releases = Releases(store, adopter, follower, rules.in_force, threads, counters, clock, who, config.releases)
+        rules.on_change.append(releases.refresh)
+        arms = Arms(store, releases, follower, threads, counters, who, config.canary)
         slates = SlateLog(store, threads, counters, config.slates)
-        trend_order = TrendOrder(follower)
         commit = GroupCommit(store)
         await follower.open()
+        rules.open()
         async with _background() as tasks:
             tasks.create_task(_forever(follower.run))
             await releases.look()
             if releases.live is None:
                 await follower.restart_trends_from_log()
-            for work in (releases.run, releases.adopt, releases.keep, arms.run, embedder.run, learned.run, slates.run):
+            running = (releases.run, releases.adopt, releases.keep, arms.run, embedder.run, learned.run, slates.run)
+            for work in (*running, rules.run):
                 tasks.create_task(_forever(work))
-            scorer = Scorer(inference, tasks, counters, config.batch, trend_order)
+            scorer = Scorer(inference, tasks, counters, config.batch, TrendOrder(follower, rules.in_force, clock))
             try:
                 yield Parts(
                     config=config,
@@ -144,9 +152,11 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
                     shadow=Shadow(releases, scorer, tasks, follower.catalog, clock, config.shadow),
                     scorer=scorer,
                     encoder=encoder,
-                    filters=Filters(follower.catalog.attributes),
+                    filters=Filters(attributes),
                     learned=learned,
                     slates=slates,
+                    rules=rules,
+                    fresh=FreshItems(config.policy),
                     counters=counters,
                     threads=threads,
                     clock=clock,

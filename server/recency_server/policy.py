@@ -1,114 +1,114 @@
-"""What of the scored items is shown, and in which order. Pure, but for the dice of exploration, which are handed in."""
+"""What of the scored items is shown, and in which order. Pure, but for the dice and the room, which are handed in."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import islice
-from typing import Literal
+from dataclasses import dataclass, field
+from itertools import islice, zip_longest
 
 import numpy as np
 
 from recency_features.exploration import explore, pool_size, uncertainty
-from recency_server.catalog import Catalog
+from recency_server.caps import Room
 from recency_server.diversity import determinantal, maximal_marginal_relevance
-from recency_server.filters import Narrowed
+from recency_server.policy_config import PolicyConfig
 from recency_server.query import Placed, Query
-from recency_server.reading import User
 from recency_server.release import Release
 from recency_server.score import Scored
+from recency_server.showable import Showable
+
+# With caps so many times as many candidates are looked at, for the best ones may be of one kind.
+_CAPPED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyConfig:
-    """diversity_method   how a slate is made to differ: `mmr` (maximal marginal relevance) or `dpp` (determinantal)"""
+class Terms:
+    """What else bounds a slate.
 
-    diversity_method: Literal["mmr", "dpp"] = "mmr"
+    places  how many are to be given; None for all that the request asks for
+    room    what caps leave; None without caps
+    dice    for exploration
+    """
+
+    config: PolicyConfig = field(default_factory=PolicyConfig)
+    places: int | None = None
+    room: Room | None = None
+    dice: np.random.Generator | None = None
 
 
 def decide(
-    scored: Scored,
-    user: User,
-    query: Query,
-    release: Release | None,
-    catalog: Catalog,
-    now_micros: int,
-    narrowed: Narrowed | None = None,
-    config: PolicyConfig | None = None,
-    dice: np.random.Generator | None = None,
+    scored: Scored, query: Query, release: Release | None, showable: Showable, terms: Terms | None = None
 ) -> tuple[Placed, ...]:
-    """The `page_size` items that are shown: the first ones that may be, or those that diversity and exploration choose.
-
-    Seen, excluded and hidden items were masked inside the graph already; here they are looked at once more, because what
-    was hidden while the model worked must not be shown either.
-    """
-    may = _may_be_shown(scored, user, query, catalog, now_micros, narrowed)
-    if not scored.by_model or release is None:
-        shown = list(islice(may, query.page_size))
-        return tuple([Placed(item_id, score, None, scored.source) for item_id, score in shown])
+    """The items that are shown: the first ones that may be, or those that diversity and exploration choose."""
+    terms = terms or Terms()
+    places = query.page_size if terms.places is None else terms.places
+    may = may_be_shown(scored, showable)
     chances: list[float] | None = None
-    if query.diversity > 0.0 or query.exploration > 0.0:
-        shown, chances = _choose(
-            list(islice(may, pool_size(query.page_size))), query, release, config or PolicyConfig(), dice
-        )
+    if scored.by_model and release is not None and (query.diversity > 0.0 or query.exploration > 0.0):
+        shown, chances = _choose(_pool(may, places, terms.room), query, release, places, terms)
+        if terms.room is not None and len(shown) < places:
+            shown += islice(terms.room.within(may), places - len(shown))
     else:
-        shown = list(islice(may, query.page_size))
+        shown = list(islice(may if terms.room is None else terms.room.within(may), places))
+    if not scored.by_model or release is None:
+        return tuple([Placed(item_id, score, None, scored.source) for item_id, score in shown])
     chance_of = _probability(scored, release)
     if chances is None:
         return tuple([Placed(i, score, chance_of(i, score), scored.source) for i, score in shown])
     return tuple(
         [
             Placed(i, score, chance_of(i, score), scored.source, chance)
-            for (i, score), chance in zip(shown, chances, strict=True)
+            for (i, score), chance in zip_longest(shown, chances)
         ]
     )
 
 
-def _may_be_shown(
-    scored: Scored, user: User, query: Query, catalog: Catalog, now_micros: int, narrowed: Narrowed | None
-) -> Iterator[tuple[str, float]]:
+def may_be_shown(scored: Scored, showable: Showable) -> Iterator[tuple[str, float]]:
     """The ranked items without those that must not be shown, made only as far as somebody reads."""
-    excluded = frozenset((*query.exclude_item_ids, *query.seed_item_ids, *query.negative_item_ids))
-    seen = user.seen if user.leave_out_seen else ()
-    for item_id, score in scored.ranked:
-        if item_id in seen or item_id in user.rejected or item_id in excluded or not catalog.shows(item_id, now_micros):
-            continue
-        if narrowed is None or narrowed.fits(item_id):
-            yield item_id, score
+    return ((item_id, score) for item_id, score in scored.ranked if not showable.cause(item_id))
+
+
+def _pool(may: Iterator[tuple[str, float]], places: int, room: Room | None) -> list[tuple[str, float]]:
+    """The candidates of a choice. With caps more of them, for the best ones may be of one kind."""
+    size = pool_size(places)
+    if room is None:
+        return list(islice(may, size))
+    return [(item_id, score) for item_id, score in islice(may, _CAPPED * size) if room.has(item_id)]
 
 
 def _choose(
-    pool: list[tuple[str, float]],
-    query: Query,
-    release: Release,
-    config: PolicyConfig,
-    dice: np.random.Generator | None,
+    pool: list[tuple[str, float]], query: Query, release: Release, places: int, terms: Terms
 ) -> tuple[list[tuple[str, float]], list[float] | None]:
     """The slate out of a pool, and the chance of each item at its place where dice were thrown. Diversity orders the pool;
-    exploration then draws from that order, so that its chances are exact with both."""
+    exploration then draws from that order, so that its chances are exact with both. Caps hold in whichever chooses last."""
     indices = [release.index_of[item_id] for item_id, _ in pool]
+    room, dice = terms.room, terms.dice if query.exploration > 0.0 else None
     if query.diversity > 0.0:
         scores_K = np.array([score for _, score in pool], dtype=np.float32)
-        rerank = determinantal if config.diversity_method == "dpp" else maximal_marginal_relevance
-        order = rerank(scores_K, release.vectors_of(indices), query.diversity, len(pool) if dice else query.page_size)
+        rerank = determinantal if terms.config.diversity_method == "dpp" else maximal_marginal_relevance
+        closes = room.closes([i for i, _ in pool]) if room is not None and dice is None else None
+        count = len(pool) if dice else places
+        order = rerank(scores_K, release.vectors_of(indices), query.diversity, count, closes)
         pool, indices = [pool[k] for k in order], [indices[k] for k in order]
-    if query.exploration <= 0.0 or dice is None:
-        return pool[: query.page_size], None
+    if dice is None:
+        return pool[:places], None
+    closes = room.closes([i for i, _ in pool]) if room is not None else None
     unsure_K = uncertainty(release.trend_counts(indices))
-    order, chances = explore(unsure_K, query.exploration, query.page_size, dice)
+    order, chances = explore(unsure_K, query.exploration, places, dice, closes)
     return [pool[k] for k in order], chances
 
 
 def _probability(scored: Scored, release: Release) -> Callable[[str, float], float | None]:
-    """The calibrated chance of an item. A steer moves the order, not the chance: that was fitted without one."""
+    """The calibrated chance of an item. Neither a steer nor a rule moves it, only the order: it was fitted without them."""
     scale, shift, unsteered = release.manifest.calibration.scale, release.manifest.calibration.shift, scored.unsteered
-    if unsteered is None:
+    lifts = release.lifts
+    if unsteered is None and not lifts:
         return lambda item_id, score: _sigmoid(scale * score + shift)
 
     def of(item_id: str, score: float) -> float | None:
-        logit = unsteered.get(item_id)
-        return None if logit is None else _sigmoid(scale * logit + shift)
+        logit = score if unsteered is None else unsteered.get(item_id)
+        return None if logit is None else _sigmoid(scale * (logit - lifts.get(item_id, 0.0)) + shift)
 
     return of
 

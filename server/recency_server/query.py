@@ -49,6 +49,8 @@ class Query:
     # The page that is asked for, and what of the request its pages share (empty: nobody can ask for a next one).
     page: Page | None = None
     request_digest: bytes = field(default=b"", compare=False)
+    # How many items the pages before this one hold.
+    offset: int = 0
     seed_item_ids: tuple[str, ...] = ()
     negative_item_ids: tuple[str, ...] = ()
     # 0: by score alone … 1.
@@ -117,3 +119,5 @@ class Slate:
     degraded: tuple[str, ...] = ()
     missing_item_ids: tuple[str, ...] = ()
     next_page_token: str = ""
+    # Whether rules, caps or a share for new items had a say, besides the ranking.
+    ruled: bool = False

@@ -35,9 +35,10 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
     narrowed = parts.filters.narrow(query.filter)
     if query.page is not None:
         shown = await parts.slates.earlier(query.page)
-        query = replace(query, exclude_item_ids=(*query.exclude_item_ids, *shown))
+        query = replace(query, exclude_item_ids=(*query.exclude_item_ids, *shown), offset=len(shown))
     recommendation_id = parts.new_id()
-    dice = parts.dice(recommendation_id) if query.exploration > 0.0 else None
+    left_to_chance = query.exploration > 0.0 or config.policy.has_a_say
+    dice = parts.dice(recommendation_id) if left_to_chance else None
     # One release from here to the answer: the canary for its share of the users, else the active one.
     with parts.releases.hold(query.who) as release, parts.arms.watching(release) as watched:
         leave_out_seen = leaves_out_seen(query, release, config.exclude_seen, config.repeat_share)
@@ -58,6 +59,7 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         degraded=degraded,
         missing_item_ids=aim.missing,
         next_page_token=_next_page(query, recommendation_id, len(placed)),
+        ruled=config.policy.has_a_say or bool(parts.rules.in_force.rules.rules),
     )
     parts.counters.note(degraded)
     watched.answered(slate.recommendation_id, scored.by_model)

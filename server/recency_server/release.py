@@ -73,6 +73,11 @@ class Release:
         self._trained_NT[:n] = content.trends.counts(rows, content.manifest.trained_through_micros)
         self._trend_NT = self._trained_NT.copy()
         self._bias: F32 = np.zeros(size, dtype=np.float32)
+        # What business rules add to scores, by item, and the same by index.
+        self.lifts: Mapping[str, float] = {}
+        self._lift = self._bias
+        self._lifted_items = 0
+        self._created_N = np.zeros(size, dtype=np.int64)
         self._trends: Trends | None = None
         self._mapped = 0
         self._stale: set[str] = {"item_bias", "item_trend", "fresh_vectors"}
@@ -97,10 +102,15 @@ class Release:
         found_KD[~known] = self._fresh_RD[wanted[~known] - self.item_count]
         return found_KD
 
-    def trend_counts(self, indices: Sequence[int]) -> F32:
+    def trend_counts(self, indices: Sequence[int] | npt.NDArray[np.intp]) -> F32:
         """How often the items of some indices were taken up lately: decayed counts of the longest half-life."""
         counts_K: F32 = self._trend_NT[np.asarray(indices, dtype=np.intp), -1]
         return counts_K
+
+    @property
+    def created_micros(self) -> npt.NDArray[np.int64]:
+        """When each item was first stored, by index; 0 for one that is not there any more."""
+        return self._created_N[: len(self.item_ids)]
 
     def sampled_vectors(self, size: int) -> F32:
         """About so many of the release's own item vectors, always the same ones."""
@@ -181,6 +191,19 @@ class Release:
             self._blocked[index] = not entry.shown_at(now_micros)
         self._stale |= {"item_bias", "item_trend"}
 
+    def lift(self, lifts: Mapping[str, float]) -> None:
+        """Takes in what business rules add to scores, -inf for what they leave out. Nothing is done where that is the
+        mapping it has and no item has come."""
+        if lifts is self.lifts and self._lifted_items == len(self.item_ids):
+            return
+        self.lifts, self._lifted_items = lifts, len(self.item_ids)
+        self._lift = np.zeros_like(self._bias)
+        for item_id, by in lifts.items():
+            index = self.index_of.get(item_id)
+            if index is not None:
+                self._lift[index] = by
+        self._stale.add("item_bias")
+
     def map_trends(self, trends: Trends, most: int) -> bool:
         """Finds the fold's rows of our items, those that are new since the last time, so many at once; True while there
         are more. `refresh` does the rest, but before a release is live a large fold is better taken in small steps."""
@@ -201,21 +224,23 @@ class Release:
 
     def overlay(self) -> Overlay:
         """The overlay as it is now. Its arrays are not changed afterwards."""
-        bias = np.where(self._blocked, np.float32(HIDDEN), self._bias)
-        return Overlay(item_bias=bias, item_trend=self._trend_NT, fresh_vectors=self._fresh_RD.copy())
+        return Overlay(item_bias=self._item_bias(), item_trend=self._trend_NT, fresh_vectors=self._fresh_RD.copy())
 
     def overlay_tensors(self) -> Mapping[str, RawTensor]:
         """The overlay as serialised tensors; what has not changed since the last call is not made again."""
         if self._stale:
             if "item_bias" in self._stale:
-                bias = np.where(self._blocked, np.float32(HIDDEN), self._bias)
-                self._tensors["item_bias"] = RawTensor.of(bias)
+                self._tensors["item_bias"] = RawTensor.of(self._item_bias())
             if "item_trend" in self._stale:
                 self._tensors["item_trend"] = RawTensor.of(self._trend_NT)
             if "fresh_vectors" in self._stale:
                 self._tensors["fresh_vectors"] = RawTensor.of(self._fresh_RD)
             self._stale = set()
         return self._tensors
+
+    def _item_bias(self) -> F32:
+        bias: F32 = np.where(self._blocked, np.float32(HIDDEN), self._bias + self._lift)
+        return bias
 
     def _add_learned(self, row: int, item_id: str) -> None:
         self._fresh_RD[row] = self._text_RD[row]
@@ -224,6 +249,7 @@ class Release:
             self._fresh_RD[row, : len(residual)] += residual
 
     def _show(self, index: int, entry: Entry | None, now_micros: int) -> None:
+        self._created_N[index] = entry.create_micros if entry is not None else 0
         self._blocked[index] = entry is None or not entry.shown_at(now_micros)
         if entry is not None and entry.windowed:
             self._windowed[index] = entry
@@ -241,6 +267,8 @@ class Release:
         self._trained_NT = _grown(self._trained_NT, more, 0)
         self._trend_NT = _grown(self._trend_NT, more, 0)
         self._bias = _grown(self._bias, more, 0)
+        self._lift = _grown(self._lift, more, 0)
+        self._created_N = _grown(self._created_N, more, 0)
         self._stale |= {"item_bias", "item_trend", "fresh_vectors"}
 
 

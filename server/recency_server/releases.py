@@ -24,6 +24,7 @@ from recency_server.query import Clock
 from recency_server.refusals import Refusals
 from recency_server.release import Release
 from recency_server.roles import STATE_OF, Role, canary_share
+from recency_server.rules_in_force import RulesInForce
 from recency_store.errors import StoreError
 from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord, StoredItem, last_good
@@ -41,6 +42,7 @@ class Releases:
         store: Store,
         adopter: Adopter,
         follower: Follower,
+        rules: RulesInForce,
         threads: Executor,
         counters: Counters,
         clock: Clock,
@@ -48,6 +50,7 @@ class Releases:
         config: ReleaseConfig,
     ) -> None:
         self._store = store
+        self._rules = rules
         self._adopter = adopter
         self._follower = follower
         self._threads = threads
@@ -116,7 +119,7 @@ class Releases:
             return
         # `keep` refreshes by the wall's time; a clock that replays the past may leap ahead of that.
         if abs(self._clock() - self._refreshed_micros) >= self._config.trend_seconds * MICROS_PER_SECOND:
-            self._refresh()
+            self.refresh()
         with holding(release):
             yield release
 
@@ -158,7 +161,7 @@ class Releases:
         """Keeps live what ages: trends, time windows, leases; lets go of what has drained."""
         while True:
             await asyncio.sleep(self._config.trend_seconds)
-            self._refresh()
+            self.refresh()
             for number in [release.number for release in self.draining if not release.held]:
                 del self._loaded[number]
                 await self._in_thread(self._leases.let_go, number)
@@ -166,6 +169,15 @@ class Releases:
             if time.monotonic() - self._renewed_seconds > self._config.lease_seconds / 3:
                 self._renewed_seconds = time.monotonic()
                 await self._in_thread(self._leases.renew)
+
+    def refresh(self) -> None:
+        """Brings live biases up to now: trends, time windows, business rules."""
+        follower = self._follower
+        self._refreshed_micros = self._clock()
+        lifts = self._rules.effect(self._refreshed_micros).lifts
+        for release in self.serving():
+            release.refresh(follower.trends, follower.trend_time_micros(), self._refreshed_micros)
+            release.lift(lifts)
 
     async def close(self) -> None:
         """Gives the leases up."""
@@ -209,7 +221,7 @@ class Releases:
         self.canary_fraction = self._wanted[Role.CANARY].canary_fraction if self.canary is not None else 0.0
         self.shadow = self._loaded.get(number_of.get(Role.SHADOW, 0))
         if any(release not in before for release in self.serving()):
-            self._refresh()
+            self.refresh()
 
     async def _adopt_missing(self, roles: Sequence[Role]) -> None:
         for role in roles:
@@ -231,7 +243,7 @@ class Releases:
             await self._try(record, leads=True)
             if self.live is None and record.release in self._loaded:
                 self.live = self._loaded[record.release]
-                self._refresh()
+                self.refresh()
                 _log.warning("the release that served before stands in", release=record.release, reason=self.reason)
 
     async def _try(self, record: ReleaseRecord, *, leads: bool) -> None:
@@ -247,12 +259,6 @@ class Releases:
             await self.refusals.note(number, error)
         else:
             await self.refusals.accept(number)
-
-    def _refresh(self) -> None:
-        follower = self._follower
-        self._refreshed_micros = self._clock()
-        for release in self.serving():
-            release.refresh(follower.trends, follower.trend_time_micros(), self._refreshed_micros)
 
     def _take_in(self, items: Sequence[StoredItem]) -> None:
         now, entries = self._clock(), self._follower.catalog.entries

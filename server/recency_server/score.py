@@ -140,7 +140,10 @@ class Scorer:
             source = recommendation_pb2.SOURCE_CANDIDATE
         named = aim.named
         if not len(named):
-            return Scored((), source, True)
+            waiting = query.candidate_item_ids is None and aim.narrowed is not None and aim.narrowed.mask_R.any()
+            # What came while the language model is away: the models know none of it yet.
+            cause = "filter: nothing that it lets through is embedded yet"
+            return self._trending(query, aim, cause) if waiting else Scored((), source, True)
         parts = [named[at : at + _PART] for at in range(0, len(named), _PART)]
         counts = not user.leave_out_seen
         rows = [Row(release, user.rows, now_micros, part, aim.steer_D, 0, with_counts=counts) for part in parts]

@@ -22,6 +22,7 @@ from recency_server.reading import User
 from recency_server.release import Release
 from recency_server.releases import Releases, holding
 from recency_server.score import Scorer
+from recency_server.showable import Showable
 from recency_server.users import make_rows
 
 _log = structlog.get_logger("recency.server")
@@ -114,7 +115,8 @@ class Shadow:
                 if not scored.by_model:
                     tally.errors += 1
                     return
-                would_show = [p.item_id for p in decide(scored, theirs, query, shadow, self._catalog, now)]
+                showable = Showable(theirs, query, self._catalog, now)
+                would_show = [p.item_id for p in decide(scored, query, shadow, showable)]
                 tally.seconds += time.perf_counter() - started
             tally.scored += 1
             tally.overlap += overlap(shown, would_show)

@@ -118,5 +118,5 @@ def _record(query: Query, slate: Slate) -> SlateRecord:
         context_json=query.context_json,
         exploration=query.exploration,
         propensities=() if all(chance is None for chance in propensities) else propensities,
-        aimed=query.aimed,
+        aimed=query.aimed or slate.ruled,
     )

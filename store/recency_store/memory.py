@@ -424,6 +424,12 @@ class MemoryStore:
             while len(self._slates) > self._slate_limit:
                 del self._slates[next(iter(self._slates))]
 
+    def scan_slates(self, since_micros: Micros, until_micros: Micros) -> Iterator[SlateRecord]:
+        """As the protocol says."""
+        with self._open():
+            kept = list(self._slates.values())
+        return (slate for slate in kept if since_micros <= slate.time_micros < until_micros)
+
     def get_slate(self, recommendation_id: str) -> SlateRecord | None:
         """As the protocol says."""
         with self._open():

@@ -220,6 +220,10 @@ class Store(Protocol):
         """The newest `limit` slates with propensities that were answered after a time, in the order they were kept."""
         ...
 
+    def scan_slates(self, since_micros: Micros, until_micros: Micros) -> Iterator[SlateRecord]:
+        """The kept slates that were answered from a time until another, as they came, without holding them all."""
+        ...
+
     def close(self) -> None:
         """Lets go of files and connections; calls after it are errors."""
         ...

@@ -210,8 +210,8 @@ class SlateRecord:
     exploration   the chance of each place to be drawn
     propensities  the chance of each item at its place, given those before it; None where a place was not left to chance.
                   Empty where none was
-    aimed         more was asked for than the user's own slate (words, filter, examples, …): the log alone cannot tell what
-                  another release would have shown
+    aimed         more was asked for than the user's own slate (words, filter, examples, …), or business rules, caps or a
+                  share for new items had a say: the log alone cannot tell what another release would have shown
     """
 
     recommendation_id: str

@@ -122,6 +122,8 @@ def test_slates_are_kept_up_to_the_limit(store):
     assert store.get_slate("r3") == slate(3)
     assert store.get_slate("r2") is None
     assert store.get_slate("never") is None
+    assert list(store.scan_slates(0, 99)) == [slate(n) for n in range(3, 13)]
+    assert [s.time_micros for s in store.scan_slates(5, 7)] == [5, 6]
 
 
 def test_slates_left_to_chance_are_found_again_with_the_chance_of_each_place(store):

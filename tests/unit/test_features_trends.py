@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recency.v1 import event_pb2
 from recency_features.events import EVENT_RULES, rule
 from recency_features.history import MICROS_PER_SECOND, Interaction
-from recency_features.trends import Trends
+from recency_features.trends import Trends, smoothed
 
 DAY_SECONDS = 86_400
 NOW = 1_700_000_000 * MICROS_PER_SECOND
@@ -90,3 +90,16 @@ def test_every_event_type_of_the_api_has_a_rule():
     for number in (event_pb2.EVENT_TYPE_IMPRESSION, event_pb2.EVENT_TYPE_SEARCH):
         assert not rule(number).in_history
     assert rule(999) == rule(event_pb2.EVENT_TYPE_IMPRESSION)
+
+
+def test_what_nobody_took_up_is_worth_what_its_segments_are_worth():
+    counts = np.array([6.0, 0.0, 0.0, 1.0], dtype=np.float32)
+    hot, cold = np.array([0, 1]), np.array([2, 3])
+    assert smoothed(counts, [hot, cold]).tolist() == [9.0, 3.0, 0.5, 1.5]
+    assert smoothed(counts, [hot, cold, np.array([1, 2]), np.array([], dtype=np.intp)]).tolist() == [
+        9.0,
+        1.5,
+        0.25,
+        1.5,
+    ]
+    assert smoothed(counts, []).tolist() == counts.tolist()

@@ -54,6 +54,18 @@ def explored(connection: sqlite3.Connection, after_micros: Micros, limit: int) -
     return [_record_of(row) for row in reversed(found)]
 
 
+def read_page(
+    connection: sqlite3.Connection, after: int, since_micros: Micros, until_micros: Micros, limit: int
+) -> tuple[list[SlateRecord], int]:
+    """At most `limit` slates kept after a position and answered between two times, as they came, and the last position."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS}, position FROM slates"
+        " WHERE position > ? AND time_micros >= ? AND time_micros < ? ORDER BY position LIMIT ?",
+        (after, since_micros, until_micros, limit),
+    ).fetchall()
+    return [_record_of(row[:-1]) for row in found], found[-1][-1] if found else after
+
+
 def _record_of(row: tuple[Any, ...]) -> SlateRecord:
     key, user_id, micros, release, item_ids, labels, context_json, exploration, propensities, aimed = row
     return SlateRecord(

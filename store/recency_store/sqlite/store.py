@@ -262,6 +262,15 @@ class SqliteStore:
         with self._database.read() as connection:
             return slate_rows.explored(connection, after_micros, limit)
 
+    def scan_slates(self, since_micros: Micros, until_micros: Micros) -> Iterator[SlateRecord]:
+        """As the protocol says. Slates that come while it reads may be among them."""
+        after, more = 0, True
+        while more:
+            with self._database.read() as connection:
+                page, after = slate_rows.read_page(connection, after, since_micros, until_micros, SCAN_PAGE)
+            yield from page
+            more = len(page) == SCAN_PAGE
+
     def close(self) -> None:
         """As the protocol says."""
         self._database.close()

@@ -57,6 +57,8 @@ class ScriptedInference:
     delay_seconds: float = 0.0
     lie: float = 0.0
     not_ready: bool = False
+    # Whether live biases move the script's logits; else they only hide.
+    adds_bias: bool = False
     # Of one version of the recommender and scorer alone.
     errors: dict[int, Exception] = field(default_factory=dict)
     delays_seconds: dict[int, float] = field(default_factory=dict)
@@ -82,6 +84,8 @@ class ScriptedInference:
             return {"text_vector": np.eye(TEXT_DIM, dtype=np.float32)[read["input_ids"][:, 0] % TEXT_DIM]}
         scores = script_scores(len(read["item_bias"])) + self.lie
         scores[~np.isfinite(read["item_bias"])] = -np.inf
+        if self.adds_bias:
+            scores += read["item_bias"]
         if model == SCORER:
             named = read["candidate_ids"]
             return {"logits": np.where(named == PAD, -np.inf, scores[named]).astype(np.float32)}
