@@ -8,7 +8,7 @@ StoreError
 ├── LeaseLost           stop: somebody else holds the lease now
 ├── UnknownRelease      fix the request: there is no such release
 ├── RejectedRelease     fix the request: the release was rejected and may not serve
-├── StateChanged        look again: somebody has moved the release meanwhile
+├── StateChanged        look again: somebody has moved the release, or stored the user, meanwhile
 └── ManifestError       fix the release: a file is missing, corrupt or of another version
 """
 
@@ -48,7 +48,7 @@ class RejectedRelease(StoreError):
 
 
 class StateChanged(StoreError):
-    """A release is not in the state that the caller expected."""
+    """A release or a user is not in the state that the caller expected."""
 
 
 class ManifestError(StoreError):

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from recency.v1 import event_pb2, user_pb2
+from recency_store.erasure import erasure_note, user_digest
 from recency_store.errors import LeaseLost, RejectedRelease, StateChanged, StoreClosed, StoreError, UnknownRelease
 from recency_store.records import (
     EXCLUSIVE_STATES,
@@ -17,6 +18,7 @@ from recency_store.records import (
     Appended,
     AuditEntry,
     Changes,
+    Erasure,
     Learned,
     LearnedRow,
     Lease,
@@ -30,14 +32,15 @@ from recency_store.records import (
     StoredUser,
     last_good,
 )
-from recency_store.rows import event_row, item_payload
+from recency_store.rows import event_row, item_payload, trains, user_payload
 
 
 class MemoryStore:
     """`protocol.Store` in this process's memory."""
 
-    def __init__(self, *, slate_limit: int = 200_000) -> None:
+    def __init__(self, *, slate_limit: int = 200_000, salt: bytes = b"in memory") -> None:
         self._slate_limit = slate_limit
+        self._salt = salt
         self._lock = threading.RLock()
         self._closed = False
         self._sequence = 0
@@ -46,6 +49,8 @@ class MemoryStore:
         self._items: dict[str, StoredItem] = {}
         self._audit: list[AuditEntry] = []
         self._users: dict[str, StoredUser] = {}
+        # By the user's digest, the newest erasure of each.
+        self._erasures: dict[str, Erasure] = {}
         self._release = 0
         self._releases: dict[int, ReleaseRecord] = {}
         self._reserved: dict[str, int] = {}
@@ -73,7 +78,10 @@ class MemoryStore:
         with self._open():
             for row in rows:
                 known = self._sequence_of.get(row[0])
-                if known is None:
+                erased = self._erased(row[1], row[4]) if known is None else None
+                if erased is not None:
+                    answers.append(Appended(erased.number, duplicate=False, erased=True))
+                elif known is None:
                     sequence = self._sequence_of[row[0]] = self._next()
                     self._log.append(LoggedEvent(sequence, *row))
                     answers.append(Appended(sequence, duplicate=False))
@@ -113,7 +121,9 @@ class MemoryStore:
         with self._open():
             events = {e.sequence: e for e in self._log if e.sequence > after}
             items = {i.revision: i for i in self._items.values() if i.revision > after}
-            numbers = sorted([*events, *items])
+            users = {u.revision: u for u in self._users.values() if u.revision > after}
+            erasures = {e.number: e for e in self._erasures.values() if e.number > after}
+            numbers = sorted([*events, *items, *users, *erasures])
             more = len(numbers) > limit
             kept = numbers[: max(0, limit)]
             through = (kept[-1] if kept else after) if more else max(after, self._sequence)
@@ -122,6 +132,8 @@ class MemoryStore:
             items=tuple(items[n] for n in kept if n in items),
             through=through,
             more=more,
+            users=tuple(users[n] for n in kept if n in users),
+            erasures=tuple(erasures[n] for n in kept if n in erasures),
         )
 
     # --- items -----------------------------------------------------------------------------------------------------
@@ -236,19 +248,77 @@ class MemoryStore:
             return wanted[: max(0, limit)]
 
     # --- users -----------------------------------------------------------------------------------------------------
-    def put_user(self, user: user_pb2.User, now_micros: Micros) -> int:
+    def put_user(
+        self,
+        user: user_pb2.User,
+        now_micros: Micros,
+        *,
+        text_vector: bytes = b"",
+        text_encoder: str = "",
+        expected: int | None = None,
+    ) -> int:
         """As the protocol says."""
-        payload = user.SerializeToString(deterministic=True)
+        payload = user_payload(user)
         with self._open():
             old = self._users.get(user.user_id)
+            if expected is not None and expected != (old.revision if old else 0):
+                raise StateChanged("the user was stored by another call meanwhile; read them again")
             created = old.create_micros if old else now_micros
-            self._users[user.user_id] = StoredUser(user.user_id, self._next(), payload, created, now_micros)
+            self._users[user.user_id] = StoredUser(
+                user.user_id, self._next(), payload, created, now_micros, text_vector, text_encoder
+            )
             return self._sequence
 
     def get_user(self, user_id: str) -> StoredUser | None:
         """As the protocol says."""
         with self._open():
             return self._users.get(user_id)
+
+    def scan_user(self, user_id: str) -> Iterator[LoggedEvent]:
+        """As the protocol says."""
+        with self._open():
+            return iter(self.read_user(user_id, len(self._log)))
+
+    def users_not_training(self) -> frozenset[str]:
+        """As the protocol says."""
+        with self._open():
+            return frozenset(user_id for user_id, stored in self._users.items() if not trains(stored.user()))
+
+    def user_digest(self, user_id: str) -> str:
+        """As the protocol says."""
+        return user_digest(self._salt, user_id)
+
+    def erase_user(self, user_id: str, now_micros: Micros, *, actor: str = "") -> Erasure:
+        """As the protocol says."""
+        digest = self.user_digest(user_id)
+        with self._open():
+            events = [event for event in self._log if event.user_id == user_id]
+            slates = [key for key, slate in self._slates.items() if slate.user_id == user_id]
+            stored = self._users.pop(user_id, None)
+            earlier = self._erasures.get(digest)
+            if earlier is not None and not (events or slates or stored):
+                self._erasures[digest] = replace(earlier, time_micros=max(earlier.time_micros, now_micros))
+                return earlier
+            self._log = [event for event in self._log if event.user_id != user_id]
+            for event in events:
+                del self._sequence_of[event.event_id]
+            for key in slates:
+                del self._slates[key]
+            erasure = Erasure(self._next(), digest, now_micros, len(events), len(slates))
+            self._erasures[digest] = erasure
+            note = erasure_note(len(events), len(slates), stored is not None)
+            self._audit.append(AuditEntry(erasure.number, now_micros, actor, "erase", digest, note))
+            return erasure
+
+    def erasures(self, after: int = 0) -> list[Erasure]:
+        """As the protocol says."""
+        with self._open():
+            return sorted((e for e in self._erasures.values() if e.number > after), key=lambda e: e.number)
+
+    def _erased(self, user_id: str, micros: Micros) -> Erasure | None:
+        """The erasure of a user that something of a time falls under."""
+        erasure = self._erasures.get(self.user_digest(user_id)) if self._erasures else None
+        return erasure if erasure is not None and micros <= erasure.time_micros else None
 
     # --- releases --------------------------------------------------------------------------------------------------
     def next_release(self, key: str = "") -> int:
@@ -419,6 +489,8 @@ class MemoryStore:
         """As the protocol says."""
         with self._open():
             for slate in slates:
+                if self._erased(slate.user_id, slate.time_micros):
+                    continue
                 self._slates.pop(slate.recommendation_id, None)
                 self._slates[slate.recommendation_id] = slate
             while len(self._slates) > self._slate_limit:
@@ -440,6 +512,11 @@ class MemoryStore:
         with self._open():
             found = [s for s in self._slates.values() if s.propensities and s.time_micros > after_micros]
         return found[-limit:] if limit > 0 else []
+
+    def user_slates(self, user_id: str) -> list[SlateRecord]:
+        """As the protocol says."""
+        with self._open():
+            return [slate for slate in self._slates.values() if slate.user_id == user_id]
 
     def close(self) -> None:
         """As the protocol says."""

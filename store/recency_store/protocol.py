@@ -15,6 +15,7 @@ from recency_store.records import (
     Appended,
     AuditEntry,
     Changes,
+    Erasure,
     Learned,
     LearnedRow,
     Lease,
@@ -37,7 +38,8 @@ class Store(Protocol):
         """Appends all events in one transaction and answers when they are durable, one answer an event in order.
 
         Each event has its `event_time` set. An `event_id` that is there already (or twice in the call) is not written
-        again and answers the first one's sequence. All or nothing: on an error nothing was written.
+        again and answers the first one's sequence; one that happened before its user was erased is not written and
+        answers so. All or nothing: on an error nothing was written.
         """
         ...
 
@@ -59,7 +61,7 @@ class Store(Protocol):
         ...
 
     def changes(self, after: int, limit: int) -> Changes:
-        """Events and item changes numbered over `after`, at most `limit` of both together."""
+        """Events and changes of items and users numbered over `after`, at most `limit` of all together."""
         ...
 
     # --- items -----------------------------------------------------------------------------------------------------
@@ -117,12 +119,43 @@ class Store(Protocol):
         ...
 
     # --- users -----------------------------------------------------------------------------------------------------
-    def put_user(self, user: user_pb2.User, now_micros: Micros) -> int:
-        """Stores attributes and consent; answers the number of the change."""
+    def put_user(
+        self,
+        user: user_pb2.User,
+        now_micros: Micros,
+        *,
+        text_vector: bytes = b"",
+        text_encoder: str = "",
+        expected: int | None = None,
+    ) -> int:
+        """Stores attributes and consent, with the profile's text vector; answers the number of the change. With
+        `expected`, StateChanged where the user's revision is another one (0: nothing is stored)."""
         ...
 
     def get_user(self, user_id: str) -> StoredUser | None:
         """Attributes and consent, where any were stored."""
+        ...
+
+    def scan_user(self, user_id: str) -> Iterator[LoggedEvent]:
+        """All of a user's events, oldest first by (time, sequence), without holding them all."""
+        ...
+
+    def users_not_training(self) -> frozenset[str]:
+        """Whose events may not train models."""
+        ...
+
+    def user_digest(self, user_id: str) -> str:
+        """The salted hash by which an erased user is named."""
+        ...
+
+    def erase_user(self, user_id: str, now_micros: Micros, *, actor: str = "") -> Erasure:
+        """Erases a person in one transaction: events, attributes and slates are gone, also from the files; a tombstone
+        keeps out what they did up to now and is sent later; an entry goes into the audit log. Of somebody of whom nothing
+        has been stored since an earlier erasure, that one is answered."""
+        ...
+
+    def erasures(self, after: int = 0) -> list[Erasure]:
+        """The erasures numbered over `after`, in order."""
         ...
 
     # --- releases --------------------------------------------------------------------------------------------------
@@ -209,7 +242,8 @@ class Store(Protocol):
 
     # --- slates ----------------------------------------------------------------------------------------------------
     def put_slates(self, slates: Sequence[SlateRecord]) -> None:
-        """Keeps answered slates (best effort: not promised durable); old ones are dropped past the configured number."""
+        """Keeps answered slates (best effort: not promised durable); old ones are dropped past the configured number, and
+        those of a user who was erased since."""
         ...
 
     def get_slate(self, recommendation_id: str) -> SlateRecord | None:
@@ -222,6 +256,10 @@ class Store(Protocol):
 
     def scan_slates(self, since_micros: Micros, until_micros: Micros) -> Iterator[SlateRecord]:
         """The kept slates that were answered from a time until another, as they came, without holding them all."""
+        ...
+
+    def user_slates(self, user_id: str) -> list[SlateRecord]:
+        """The slates of a user that are kept, oldest first. It may look at all slates: for exports, not for requests."""
         ...
 
     def close(self) -> None:

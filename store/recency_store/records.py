@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from recency.v1 import event_pb2, item_pb2
+from recency.v1 import event_pb2, item_pb2, user_pb2
 
 Micros = int
 
@@ -35,10 +35,13 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of one event: its position, and whether its `event_id` had been there before."""
+    """What became of one event: its position, and whether its `event_id` had been there before.
+
+    An `erased` one was not written: its user was erased after it had happened; the sequence is the erasure's number."""
 
     sequence: int
     duplicate: bool
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,44 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredUser:
+    """A user's attributes and consent, as the serialised `recency.v1.User`; their profile's raw text vector, and the model
+    that made it, as with items."""
+
+    user_id: str
+    revision: int
+    payload: bytes
+    create_micros: Micros
+    update_micros: Micros
+    text_vector: bytes = b""
+    text_encoder: str = ""
+
+    def user(self) -> user_pb2.User:
+        """The user as they were stored, with the output-only fields filled in."""
+        user = user_pb2.User.FromString(self.payload)
+        user.create_time.FromMicroseconds(self.create_micros)
+        user.update_time.FromMicroseconds(self.update_micros)
+        return user
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """That a person was erased: who by a salted hash alone (`Store.user_digest`), when, and how much there was of them.
+
+    `number` is one of the numbers of all changes, and that of its entry in the audit log. What the person did up to
+    `time_micros` and arrives later is not stored.
+    """
+
+    number: int
+    digest: str
+    time_micros: Micros
+    events: int
+    slates: int
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened after a position, up to and with `through`: events and items in the order of their numbers.
+    """What happened after a position, up to and with `through`, each kind in the order of its numbers.
 
     `more` says that the limit cut it off and another call goes on from `through`.
     """
@@ -110,17 +149,8 @@ class Changes:
     items: tuple[StoredItem, ...]
     through: int
     more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StoredUser:
-    """A user's attributes and consent, as the serialised `recency.v1.User`."""
-
-    user_id: str
-    revision: int
-    payload: bytes
-    create_micros: Micros
-    update_micros: Micros
+    users: tuple[StoredUser, ...] = ()
+    erasures: tuple[Erasure, ...] = ()
 
 
 class ReleaseState(enum.StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recency.v1 import event_pb2, item_pb2
+from recency.v1 import event_pb2, item_pb2, user_pb2
 
 # sequence is not known yet: (event_id, user_id, item_id, type, time_micros, value, payload)
 EventRow = tuple[str, str, str, int, int, float | None, bytes]
@@ -33,3 +33,17 @@ def item_payload(item: item_pb2.Item) -> bytes:
     for name in _OUTPUT_ONLY:
         kept.ClearField(name)
     return kept.SerializeToString(deterministic=True)
+
+
+def user_payload(user: user_pb2.User) -> bytes:
+    """A user as they are stored: without the output-only fields, which are columns of their own."""
+    kept = user_pb2.User()
+    kept.CopyFrom(user)
+    kept.ClearField("create_time")
+    kept.ClearField("update_time")
+    return kept.SerializeToString(deterministic=True)
+
+
+def trains(user: user_pb2.User) -> bool:
+    """Whether the user's events may train models."""
+    return not user.consent.HasField("training") or user.consent.training

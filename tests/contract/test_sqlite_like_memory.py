@@ -43,7 +43,7 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "store.sqlite"
         self.sqlite = open_sqlite(self.path, slate_limit=4)
-        self.memory = MemoryStore(slate_limit=4)
+        self.memory = MemoryStore(slate_limit=4, salt=self.sqlite.salt)
         self.leases: list[Lease] = []
         self.slates = 0
 
@@ -52,7 +52,7 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         for store in (self.sqlite, self.memory):
             try:
                 answer = getattr(store, name)(*args, **kwargs)
-                answers.append(list(answer) if name == "scan_log" else answer)
+                answers.append(list(answer) if name.startswith("scan") else answer)
             except StoreError as error:
                 answers.append((type(error), str(error)))
         assert answers[0] == answers[1], name
@@ -79,9 +79,21 @@ class SqliteLikeMemory(RuleBasedStateMachine):
     def hide_items(self, ids, reason, now):
         self.both("hide_items", ids, reason, now, actor="me", why="because")
 
-    @rule(name=names, limit=small, now=micros)
-    def put_user(self, name, limit, now):
-        self.both("put_user", user_pb2.User(user_id=name, maturity_limit=limit), now)
+    @rule(
+        name=names,
+        limit=small,
+        training=st.one_of(st.none(), st.booleans()),
+        now=micros,
+        vector=st.binary(max_size=4),
+        expected=st.one_of(st.none(), st.integers(0, 30)),
+    )
+    def put_user(self, name, limit, training, now, vector, expected):
+        user = user_pb2.User(user_id=name, maturity_limit=limit, consent=user_pb2.Consent(training=training))
+        self.both("put_user", user, now, text_vector=vector, text_encoder="enc", expected=expected)
+
+    @rule(name=names, now=micros)
+    def erase_user(self, name, now):
+        self.both("erase_user", name, now, actor="me")
 
     @rule()
     def next_release(self):
@@ -109,7 +121,9 @@ class SqliteLikeMemory(RuleBasedStateMachine):
     @rule(count=small)
     def put_slates(self, count):
         slates = [
-            SlateRecord(f"r{self.slates + n}", "u", n, 1, ("a",), {"k": "v"}, "{}", 0.5 * (n % 2), (0.25,) * (n % 2))
+            SlateRecord(
+                f"r{self.slates + n}", "au"[n % 2], n, 1, ("a",), {"k": "v"}, "{}", 0.5 * (n % 2), (0.25,) * (n % 2)
+            )
             for n in range(count)
         ]
         self.slates += count
@@ -119,6 +133,8 @@ class SqliteLikeMemory(RuleBasedStateMachine):
     def read_user(self, name, limit, through):
         self.both("read_user", name, limit, through)
         self.both("get_user", name)
+        self.both("scan_user", name)
+        self.both("user_slates", name)
 
     @rule(after=small, limit=small)
     def follow(self, after, limit):
@@ -155,6 +171,8 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         self.both("active_release")
         self.both("list_leases", "", 0)
         self.both("audit", 1_000)
+        self.both("erasures")
+        self.both("users_not_training")
 
     def teardown(self):
         self.sqlite.close()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recency_store.errors import StoreClosed, StoreError, StoreUnavailable
-from recency_store.sqlite.schema import migrate
+from recency_store.sqlite.schema import SECURE_STEPS, migrate, steps_had
 
 # How long a call waits for another process's write before it gives up.
 BUSY_TIMEOUT_SECONDS = 5.0
@@ -67,6 +67,10 @@ class Database:
             try:
                 _switch_to_wal(self._writer)
                 self._writer.execute("PRAGMA synchronous = FULL")
+                # What is deleted is overwritten, so that who was erased is gone from the file (docs/decisions/0117).
+                self._writer.execute("PRAGMA secure_delete = ON")
+                if 0 < steps_had(self._writer, str(path)) < SECURE_STEPS:
+                    self._writer.execute("VACUUM")
                 self._writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
                 migrate(self._writer, str(path))
             except BaseException:
@@ -94,6 +98,13 @@ class Database:
             finally:
                 if not durable:
                     connection.execute("PRAGMA synchronous = FULL")
+
+    def checkpoint(self) -> bool:
+        """Brings the whole write-ahead log into the file and empties it; False where a reader kept that from being done."""
+        with self._lock, errors_named(self.path):
+            self._refuse_closed()
+            busy: int = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return not busy
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from recency_store.records import Appended, LoggedEvent, Micros
+from recency_store.records import Appended, Erasure, LoggedEvent, Micros
 from recency_store.rows import EventRow
+from recency_store.sqlite import erasures
 from recency_store.sqlite.numbers import MAX_NUMBER, last_number, take_numbers
 
 _COLUMNS = "sequence, event_id, user_id, item_id, type, time_micros, value, payload"
@@ -18,9 +19,10 @@ _LOOKUP = f"SELECT event_id, sequence FROM events WHERE event_id IN ({', '.join(
 _FEW_IDS = 16
 
 
-def append(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Appended]:
+def append(connection: sqlite3.Connection, rows: Sequence[EventRow], digest_of: Callable[[str], str]) -> list[Appended]:
     """Appends within a write transaction; one answer a row."""
     sequence_of = _known(connection, [row[0] for row in rows])
+    erased = _erased(connection, {row[1] for row in rows}, digest_of)
     next_sequence = first = last_number(connection) + 1
     new = []
     answers = []
@@ -28,6 +30,9 @@ def append(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[App
         known = sequence_of.get(row[0])
         if known is not None:
             answers.append(Appended(known, True))
+            continue
+        if row[1] in erased and row[4] <= erased[row[1]].time_micros:
+            answers.append(Appended(erased[row[1]].number, duplicate=False, erased=True))
             continue
         sequence_of[row[0]] = next_sequence
         new.append((next_sequence, *row))
@@ -55,6 +60,14 @@ def _known(connection: sqlite3.Connection, event_ids: Sequence[str]) -> dict[str
     return known
 
 
+def _erased(connection: sqlite3.Connection, user_ids: set[str], digest_of: Callable[[str], str]) -> dict[str, Erasure]:
+    """Those of the users who were erased, with when."""
+    if not erasures.any_erased(connection):
+        return {}
+    found = ((user_id, erasures.find(connection, digest_of(user_id))) for user_id in user_ids)
+    return {user_id: erasure for user_id, erasure in found if erasure is not None}
+
+
 def read_user(
     connection: sqlite3.Connection, user_id: str, limit: int, through_micros: Micros | None
 ) -> list[LoggedEvent]:
@@ -72,5 +85,17 @@ def read_log(connection: sqlite3.Connection, after: int, through: int, limit: in
     found = connection.execute(
         f"SELECT {_COLUMNS} FROM events WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",
         (after, through, max(0, limit)),
+    ).fetchall()
+    return [LoggedEvent(*row) for row in found]
+
+
+def read_user_after(
+    connection: sqlite3.Connection, user_id: str, after: tuple[Micros, int], limit: int
+) -> list[LoggedEvent]:
+    """A user's events past a (time, sequence), oldest first."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE user_id = ? AND time_micros >= ? AND (time_micros, sequence) > (?, ?)"
+        " ORDER BY time_micros, sequence LIMIT ?",
+        (user_id, after[0], *after, limit),
     ).fetchall()
     return [LoggedEvent(*row) for row in found]

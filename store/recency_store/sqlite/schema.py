@@ -129,17 +129,40 @@ _STEP_5 = (
     "CREATE INDEX slates_explored ON slates (position) WHERE propensities != '[]'",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2, _STEP_3, _STEP_4, _STEP_5)
+_STEP_6 = (
+    # What erased people's hashes are salted with: another one in each store.
+    "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "INSERT INTO secrets VALUES ('erasure', randomblob(32))",
+    """CREATE TABLE erasures (
+        number INTEGER PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        time_micros INTEGER NOT NULL,
+        events INTEGER NOT NULL,
+        slates INTEGER NOT NULL
+    )""",
+    # The newest erasure whose bytes are known to be gone from the write-ahead log too.
+    "INSERT INTO counters VALUES ('scrubbed', 0)",
+    "ALTER TABLE users ADD COLUMN text_vector BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE users ADD COLUMN text_encoder TEXT NOT NULL DEFAULT ''",
+    # Read out of the payload, for those few who do not consent.
+    "ALTER TABLE users ADD COLUMN trains INTEGER NOT NULL DEFAULT 1",
+    "CREATE INDEX users_changed ON users (revision)",
+    "CREATE INDEX users_not_training ON users (user_id) WHERE trains = 0",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2, _STEP_3, _STEP_4, _STEP_5, _STEP_6)
+# Files of fewer steps were written without overwriting what was deleted.
+SECURE_STEPS = STEPS.index(_STEP_6) + 1
 
 
 def migrate(connection: sqlite3.Connection, where: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
     """Brings a file to the newest schema in one transaction; StoreTooNew where a newer software has been there."""
-    if _version(connection, where) == len(steps):
+    if steps_had(connection, where) == len(steps):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have migrated it while this one waited for the lock.
-        for step in steps[_version(connection, where) :]:
+        for step in steps[steps_had(connection, where) :]:
             for statement in step:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -151,7 +174,8 @@ def migrate(connection: sqlite3.Connection, where: str, steps: tuple[tuple[str, 
         raise
 
 
-def _version(connection: sqlite3.Connection, where: str) -> int:
+def steps_had(connection: sqlite3.Connection, where: str) -> int:
+    """How many steps a file has had: 0 for an empty one. StoreError for a file that is not ours, StoreTooNew."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

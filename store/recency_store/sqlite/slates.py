@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from recency_store.records import Micros, SlateRecord
+from recency_store.sqlite import erasures
 
 _COLUMNS = (
     "recommendation_id, user_id, time_micros, release, item_ids, labels, context_json, exploration, propensities, aimed"
 )
 
 
-def put(connection: sqlite3.Connection, slates: Sequence[SlateRecord], keep: int) -> None:
+def put(
+    connection: sqlite3.Connection, slates: Sequence[SlateRecord], keep: int, digest_of: Callable[[str], str]
+) -> None:
     """Keeps slates within a write transaction and drops the oldest past `keep`."""
+    if erasures.any_erased(connection):
+        slates = [slate for slate in slates if not _erased_since(connection, slate, digest_of)]
     connection.executemany(
         f"INSERT OR REPLACE INTO slates ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -35,6 +40,11 @@ def put(connection: sqlite3.Connection, slates: Sequence[SlateRecord], keep: int
         ],
     )
     connection.execute("DELETE FROM slates WHERE position <= (SELECT max(position) FROM slates) - ?", (keep,))
+
+
+def _erased_since(connection: sqlite3.Connection, slate: SlateRecord, digest_of: Callable[[str], str]) -> bool:
+    erasure = erasures.find(connection, digest_of(slate.user_id))
+    return erasure is not None and slate.time_micros <= erasure.time_micros
 
 
 def get(connection: sqlite3.Connection, recommendation_id: str) -> SlateRecord | None:
@@ -80,3 +90,9 @@ def _record_of(row: tuple[Any, ...]) -> SlateRecord:
         tuple(json.loads(propensities)),
         bool(aimed),
     )
+
+
+def of_user(connection: sqlite3.Connection, user_id: str) -> list[SlateRecord]:
+    """All of a user's, oldest first."""
+    found = connection.execute(f"SELECT {_COLUMNS} FROM slates WHERE user_id = ? ORDER BY position", (user_id,))
+    return [_record_of(row) for row in found.fetchall()]

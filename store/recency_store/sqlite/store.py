@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from recency.v1 import event_pb2, user_pb2
+from recency_store.erasure import user_digest
 from recency_store.errors import StoreUnavailable
 from recency_store.records import (
     Appended,
     AuditEntry,
     Changes,
+    Erasure,
     Learned,
     LearnedRow,
     Lease,
@@ -25,7 +28,7 @@ from recency_store.records import (
 )
 from recency_store.rows import event_row
 from recency_store.sqlite import audit as audit_log
-from recency_store.sqlite import event_log, following, learner, leases, numbers, releases, users
+from recency_store.sqlite import erasures, event_log, following, learner, leases, numbers, releases, users
 from recency_store.sqlite import items as item_rows
 from recency_store.sqlite import slates as slate_rows
 from recency_store.sqlite.connection import Database
@@ -39,13 +42,16 @@ class SqliteStore:
     def __init__(self, database: Database, *, slate_limit: int) -> None:
         self._database = database
         self._slate_limit = slate_limit
+        with database.read() as connection:
+            self.salt = erasures.salt(connection)
+        self._scrub()
 
     # --- event log -------------------------------------------------------------------------------------------------
     def append(self, events: Sequence[event_pb2.Event]) -> list[Appended]:
         """As the protocol says."""
         rows = [event_row(event) for event in events]
         with self._database.write() as connection:
-            return event_log.append(connection, rows)
+            return event_log.append(connection, rows, self.user_digest)
 
     def read_user(self, user_id: str, limit: int, through_micros: Micros | None = None) -> list[LoggedEvent]:
         """As the protocol says."""
@@ -142,15 +148,65 @@ class SqliteStore:
             return audit_log.read(connection, limit, action, subject)
 
     # --- users -----------------------------------------------------------------------------------------------------
-    def put_user(self, user: user_pb2.User, now_micros: Micros) -> int:
+    def put_user(
+        self,
+        user: user_pb2.User,
+        now_micros: Micros,
+        *,
+        text_vector: bytes = b"",
+        text_encoder: str = "",
+        expected: int | None = None,
+    ) -> int:
         """As the protocol says."""
         with self._database.write() as connection:
-            return users.put(connection, user, now_micros)
+            return users.put(connection, user, now_micros, text_vector, text_encoder, expected)
 
     def get_user(self, user_id: str) -> StoredUser | None:
         """As the protocol says."""
         with self._database.read() as connection:
             return users.get(connection, user_id)
+
+    def scan_user(self, user_id: str) -> Iterator[LoggedEvent]:
+        """As the protocol says, in pages as `scan_log` does."""
+        place = (-(1 << 63), 0)
+        while True:
+            with self._database.read() as connection:
+                page = event_log.read_user_after(connection, user_id, place, SCAN_PAGE)
+            yield from page
+            if len(page) < SCAN_PAGE:
+                return
+            place = (page[-1].time_micros, page[-1].sequence)
+
+    def users_not_training(self) -> frozenset[str]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return users.not_training(connection)
+
+    def user_digest(self, user_id: str) -> str:
+        """As the protocol says."""
+        return user_digest(self.salt, user_id)
+
+    def erase_user(self, user_id: str, now_micros: Micros, *, actor: str = "") -> Erasure:
+        """As the protocol says. The write-ahead log is emptied afterwards; where a reader stands in the way for long, or
+        this process ends before, that is made up for when the store is opened next, or somebody else is erased."""
+        with self._database.write() as connection:
+            erasure = erasures.erase(connection, user_id, self.user_digest(user_id), now_micros, actor)
+        self._scrub()
+        return erasure
+
+    def erasures(self, after: int = 0) -> list[Erasure]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return erasures.read_changed(connection, after, -1)
+
+    def _scrub(self) -> None:
+        # The erasure itself stands whatever comes of this.
+        with suppress(StoreUnavailable):
+            with self._database.read() as connection:
+                number = erasures.unscrubbed(connection)
+            if number and self._database.checkpoint():
+                with self._database.write() as connection:
+                    erasures.note_scrubbed(connection, number)
 
     # --- releases --------------------------------------------------------------------------------------------------
     def next_release(self, key: str = "") -> int:
@@ -250,7 +306,7 @@ class SqliteStore:
     def put_slates(self, slates: Sequence[SlateRecord]) -> None:
         """As the protocol says."""
         with self._database.write(durable=False) as connection:
-            slate_rows.put(connection, slates, self._slate_limit)
+            slate_rows.put(connection, slates, self._slate_limit, self.user_digest)
 
     def get_slate(self, recommendation_id: str) -> SlateRecord | None:
         """As the protocol says."""
@@ -270,6 +326,11 @@ class SqliteStore:
                 page, after = slate_rows.read_page(connection, after, since_micros, until_micros, SCAN_PAGE)
             yield from page
             more = len(page) == SCAN_PAGE
+
+    def user_slates(self, user_id: str) -> list[SlateRecord]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return slate_rows.of_user(connection, user_id)
 
     def close(self) -> None:
         """As the protocol says."""

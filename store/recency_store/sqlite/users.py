@@ -5,25 +5,51 @@ from __future__ import annotations
 import sqlite3
 
 from recency.v1 import user_pb2
+from recency_store.errors import StateChanged
 from recency_store.records import Micros, StoredUser
+from recency_store.rows import trains, user_payload
 from recency_store.sqlite.numbers import take_numbers
 
+_COLUMNS = "user_id, revision, payload, create_micros, update_micros, text_vector, text_encoder"
 
-def put(connection: sqlite3.Connection, user: user_pb2.User, now_micros: Micros) -> int:
+
+def put(
+    connection: sqlite3.Connection,
+    user: user_pb2.User,
+    now_micros: Micros,
+    text_vector: bytes,
+    text_encoder: str,
+    expected: int | None,
+) -> int:
     """Stores a user within a write transaction; answers the change's number."""
+    found = connection.execute("SELECT revision FROM users WHERE user_id = ?", (user.user_id,)).fetchone()
+    if expected is not None and expected != (found[0] if found else 0):
+        raise StateChanged("the user was stored by another call meanwhile; read them again")
     revision = take_numbers(connection, 1)
     connection.execute(
-        "INSERT INTO users (user_id, revision, payload, create_micros, update_micros) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (user_id) DO UPDATE SET"
-        " revision = excluded.revision, payload = excluded.payload, update_micros = excluded.update_micros",
-        (user.user_id, revision, user.SerializeToString(deterministic=True), now_micros, now_micros),
+        f"INSERT INTO users ({_COLUMNS}, trains) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (user_id) DO UPDATE SET revision = excluded.revision, payload = excluded.payload,"
+        " update_micros = excluded.update_micros, text_vector = excluded.text_vector,"
+        " text_encoder = excluded.text_encoder, trains = excluded.trains",
+        (user.user_id, revision, user_payload(user), now_micros, now_micros, text_vector, text_encoder, trains(user)),
     )
     return revision
 
 
 def get(connection: sqlite3.Connection, user_id: str) -> StoredUser | None:
     """A user, where one was stored."""
-    row = connection.execute(
-        "SELECT user_id, revision, payload, create_micros, update_micros FROM users WHERE user_id = ?", (user_id,)
-    ).fetchone()
+    row = connection.execute(f"SELECT {_COLUMNS} FROM users WHERE user_id = ?", (user_id,)).fetchone()
     return None if row is None else StoredUser(*row)
+
+
+def read_changed(connection: sqlite3.Connection, after: int, limit: int) -> list[StoredUser]:
+    """Users with revision > `after`, in order."""
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM users WHERE revision > ? ORDER BY revision LIMIT ?", (after, max(0, limit))
+    )
+    return [StoredUser(*row) for row in found.fetchall()]
+
+
+def not_training(connection: sqlite3.Connection) -> frozenset[str]:
+    """Whose events may not train models."""
+    return frozenset(row[0] for row in connection.execute("SELECT user_id FROM users WHERE trains = 0").fetchall())
