@@ -39,7 +39,9 @@ def smoothed(counts_N: npt.NDArray[np.float32], segments: Iterable[npt.NDArray[n
 class Trends:
     """The fold's state. Rows are items in the order they came; `row_of` maps ids to rows."""
 
-    def __init__(self, half_lives_seconds: Sequence[float] = TREND_HALF_LIVES_SECONDS) -> None:
+    def __init__(
+        self, half_lives_seconds: Sequence[float] | npt.NDArray[np.float64] = TREND_HALF_LIVES_SECONDS
+    ) -> None:
         self.half_lives = np.asarray(half_lives_seconds, dtype=np.float64)
         self.row_of: dict[str, int] = {}
         self._reference_micros = 0

@@ -193,6 +193,9 @@ class Adopter:
             raise Unavailable(f"the log is not followed up to where the release was trained: {behind}")
         if leads:
             through, micros = manifest.trained_through_sequence, manifest.trained_through_micros
+            if await self._in_thread(self._store.erasures, through):
+                # The release's own fold holds people who were erased since.
+                trends, through, micros = Trends(trends.half_lives), 0, 0
             await follower.restart_trends(trends, through, micros)
         more = True
         while more:

@@ -23,6 +23,7 @@ _STRETCH = 500
 _SLATES = 100
 # Between two tries of a bulk load while the store is busy.
 _BUSY_SECONDS = 0.02
+_ERASED = "was erased after this had happened; what they do from now on is stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ async def take_feedback(
         refuse([Problem("events", reason)])
     now_micros = parts.clock()
     good: list[event_pb2.Event] = []
+    # Of each good one in the request.
+    places: list[int] = []
     problems: list[Problem] = []
     rejected: list[event_pb2.RejectedEvent] = []
     for index, event in enumerate(events):
@@ -56,6 +59,7 @@ async def take_feedback(
         found = event_problems(event, now_micros)
         if not found:
             good.append(event)
+            places.append(index)
             continue
         found = with_prefix(found, f"events[{index}].")
         # One entry an event: its first wrong field; a request that is refused whole names them all.
@@ -64,14 +68,22 @@ async def take_feedback(
             problems += found
     if not good and not bulk:
         refuse(problems)
-    sequence, duplicates = await _store(good, parts, deadline, now_micros, patient=bulk) if good else (0, 0)
-    return Acknowledged(encode_token(sequence), len(good) - duplicates, duplicates, tuple(rejected))
+    appended = await _store(good, parts, deadline, now_micros, patient=bulk) if good else []
+    late = [index for index, one in zip(places, appended, strict=True) if one.erased]
+    if late and len(late) == len(good) and not bulk:
+        refuse([*problems, *(Problem(f"events[{index}].user_id", _ERASED) for index in late)])
+    rejected += [event_pb2.RejectedEvent(index=i, field=f"events[{i}].user_id", reason=_ERASED) for i in late]
+    rejected.sort(key=lambda one: one.index)
+    sequence = max((one.sequence for one in appended), default=0)
+    duplicates = sum(one.duplicate for one in appended)
+    accepted = len(good) - duplicates - len(late)
+    return Acknowledged(encode_token(sequence), accepted, duplicates, tuple(rejected))
 
 
 async def _store(
     events: list[event_pb2.Event], parts: Parts, deadline: Deadline, now_micros: int, *, patient: bool
-) -> tuple[int, int]:
-    """Fills in what was left to the gateway and writes; answers the newest sequence and how many were there before."""
+) -> list[Appended]:
+    """Fills in what was left to the gateway and writes; answers what became of each."""
     for event in events:
         if not event.HasField("event_time"):
             event.event_time.seconds, rest = divmod(now_micros, 1_000_000)
@@ -86,7 +98,7 @@ async def _store(
     except TimeoutError as error:
         raise TooLate("the events were not durable in time; send them again: an event_id counts once") from error
     parts.follower.nudge()
-    return max(one.sequence for one in appended), sum(one.duplicate for one in appended)
+    return appended
 
 
 async def _append(events: list[event_pb2.Event], parts: Parts, patient: bool) -> list[Appended]:

@@ -21,6 +21,7 @@ import numpy as np
 from recency_server.attributes import Attributes, Column, Mask
 from recency_server.errors import InvalidRequest, Violation
 from recency_server.filter_text import And, Compare, Filter, FilterError, Literal, Not, Or, Words, parse_filter
+from recency_server.limits import MAX_MATURITY
 
 if TYPE_CHECKING:
     from recency_server.query import Query
@@ -53,7 +54,11 @@ class Narrowed:
 
     def also(self, other: Narrowed | None) -> Narrowed:
         """What another filter lets through as well."""
-        return self if other is None else replace(self, mask_R=self.mask_R & other.mask_R)
+        if other is None:
+            return self
+        # The catalogue may have grown between the two: what only one of them knows is left out.
+        rows = min(len(self.mask_R), len(other.mask_R))
+        return replace(self, mask_R=self.mask_R[:rows] & other.mask_R[:rows])
 
     @property
     def share(self) -> float:
@@ -81,6 +86,15 @@ class Filters:
             return Narrowed(self._attributes, self.mask(text))
         except FilterError as error:
             raise InvalidRequest(Violation(field, str(error))) from error
+
+    def up_to_maturity(self, narrowed: Narrowed | None, limit: int) -> Narrowed | None:
+        """The same without the items above a maturity. Nothing is looked at where the limit is the highest there is."""
+        if limit >= MAX_MATURITY:
+            return narrowed
+        allowed = Narrowed(self._attributes, self.mask(f"maturity <= {limit}"))
+        if narrowed is None and allowed.share == 1.0:
+            return None
+        return allowed.also(narrowed)
 
     def check(self, query: Query) -> None:
         """InvalidRequest where the request's filter, or a promotion's, cannot be meant."""

@@ -7,7 +7,7 @@ is what makes an acknowledged write visible in the next answer, on whichever gat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +20,7 @@ from recency_server.query import Clock
 from recency_server.users import Users
 from recency_store.errors import StoreError
 from recency_store.protocol import Store
-from recency_store.records import LoggedEvent, StoredItem
+from recency_store.records import Changes, LoggedEvent, StoredItem
 
 ItemsListener = Callable[[Sequence[StoredItem]], None]
 EventsListener = Callable[[Sequence[LoggedEvent]], None]
@@ -34,6 +34,7 @@ class FollowConfig:
     page           items read at once when the catalogue is opened
     log_window     without a release, trends start from this many of the newest changes
     retry_seconds  between two tries while the store does not answer
+    refold_seconds how long erasures are gathered before the trends are folded anew
     """
 
     poll_seconds: float = 0.02
@@ -42,6 +43,7 @@ class FollowConfig:
     page: int = 2_000
     log_window: int = 100_000
     retry_seconds: float = 0.2
+    refold_seconds: float = 5.0
 
 
 class Follower:
@@ -73,6 +75,9 @@ class Follower:
         self.trends_version = 0
         self.on_items: list[ItemsListener] = []
         self.on_events: list[EventsListener] = []
+        # Whose events the trends leave out, and whether what is folded already is to be folded anew.
+        self._not_training: frozenset[str] = frozenset()
+        self._refold = asyncio.Event()
         self._nudged = asyncio.Event()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -80,6 +85,7 @@ class Follower:
         """Reads the catalogue; what changes while it is read is followed afterwards."""
         in_thread = asyncio.get_running_loop().run_in_executor
         self.applied = self._store.last_sequence()
+        self._not_training = await in_thread(self._threads, self._store.users_not_training)
         after = ""
         while page := await in_thread(self._threads, self._store.list_items, self._config.page, after):
             self.catalog.apply(page)
@@ -136,7 +142,14 @@ class Follower:
         while reached < self.applied:
             through = self.applied
             newest = await in_thread(
-                self._threads, _fold_log, self._store, trends, reached, through, self._config.chunk
+                self._threads,
+                _fold_log,
+                self._store,
+                trends,
+                reached,
+                through,
+                self._config.chunk,
+                self._not_training,
             )
             newest_micros = max(newest_micros, newest)
             reached = through
@@ -148,13 +161,26 @@ class Follower:
         """Starts the fold from the newest part of the log, where no release brings one."""
         await self.restart_trends(Trends(), max(0, self.applied - self._config.log_window), 0)
 
+    async def refold(self) -> None:
+        """Folds the trends anew from the whole log after somebody was erased or changed whether they are learned from,
+        until cancelled; what comes soon after one another is done at once."""
+        while True:
+            await self._refold.wait()
+            await asyncio.sleep(self._config.refold_seconds)
+            self._refold.clear()
+            try:
+                await self.restart_trends(Trends(self.trends.half_lives), 0, 0)
+            except StoreError:
+                self._refold.set()
+                raise
+
     def trend_time_micros(self) -> int:
         """The time at which trends are read: of the newest event, but never in the future."""
         return min(self._clock(), self.newest_event_micros)
 
     async def _poll(self) -> None:
         in_thread = asyncio.get_running_loop().run_in_executor
-        changes = await in_thread(self._threads, self._store.changes, self.applied, self._config.chunk)
+        changes, erased, not_training = await in_thread(self._threads, self._read_changes)
         self._counters.polls += 1
         self._counters.events += len(changes.events)
         self._counters.items += len(changes.items)
@@ -166,14 +192,27 @@ class Follower:
             self.users.take_in(changes.events)
             for hears in self.on_events:
                 hears(changes.events)
-            self.newest_event_micros = max(self.newest_event_micros, _fold(self.trends, changes.events))
+            newest = _fold(self.trends, changes.events, self._not_training)
+            self.newest_event_micros = max(self.newest_event_micros, newest)
             self.trends_version += 1
+        self.users.forget([*erased, *(stored.user_id for stored in changes.users)])
+        if changes.erasures or not_training != self._not_training:
+            self._not_training = not_training
+            self._refold.set()
         self.applied = changes.through
         waiting = self._waiters
         self._waiters = [waiter for waiter in waiting if waiter[0] > self.applied]
         for target, done in waiting:
             if target <= self.applied and not done.done():
                 done.set_result(None)
+
+    def _read_changes(self) -> tuple[Changes, list[str], frozenset[str]]:
+        """What is new in the store, who of those in memory was erased, and whose events train nothing now."""
+        changes = self._store.changes(self.applied, self._config.chunk)
+        digests = {erasure.digest for erasure in changes.erasures}
+        people = bool(changes.users or digests)
+        not_training = self._store.users_not_training() if people else self._not_training
+        return changes, self.users.erased(digests) if digests else [], not_training
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -184,16 +223,20 @@ class Follower:
         self._nudged.clear()
 
 
-def _fold_log(store: Store, trends: Trends, after: int, through: int, chunk: int) -> int:
+def _fold_log(store: Store, trends: Trends, after: int, through: int, chunk: int, not_training: Collection[str]) -> int:
     events = store.scan_log(after, through)
     newest = 0
     while some := list(islice(events, chunk)):
-        newest = max(newest, _fold(trends, some))
+        newest = max(newest, _fold(trends, some, not_training))
     return newest
 
 
-def _fold(trends: Trends, events: Iterable[LoggedEvent]) -> int:
-    """Folds events in and answers the newest time among them."""
-    interactions = [Interaction(event.item_id, event.type, event.time_micros) for event in events]
+def _fold(trends: Trends, events: Iterable[LoggedEvent], not_training: Collection[str]) -> int:
+    """Folds events in, but for those of some users, and answers the newest time among them."""
+    interactions = [
+        Interaction(event.item_id, event.type, event.time_micros)
+        for event in events
+        if event.user_id not in not_training
+    ]
     trends.fold(interactions)
     return max((i.time_micros for i in interactions), default=0)

@@ -109,7 +109,7 @@ def _services(
     return [
         RecommendationService(parts, request_log, recommends=recommends, writes=writes, streams=streams),
         CatalogService(parts, reads=reads, writes=writes, streams=streams),
-        UserService(parts, reads=reads),
+        UserService(parts, reads=reads, writes=writes, streams=streams),
         ReleaseService(parts, reads=reads, writes=writes, streams=streams),
     ]
 

@@ -39,6 +39,9 @@ CATEGORIES = 64
 CATEGORY_BYTES = 128
 MAX_MATURITY = 100
 
+# Paths of an update mask: every field of a user, and each attribute.
+MASK_PATHS = 100
+
 STRUCT_KEYS = 64
 STRUCT_BYTES = 16 * 1024
 # How deep lists and structs of a context may nest, so that reading one never recurses far.

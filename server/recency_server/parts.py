@@ -28,6 +28,7 @@ from recency_server.filters import Filters
 from recency_server.follow import FollowConfig, Follower
 from recency_server.fresh import FreshItems
 from recency_server.learned import Learned
+from recency_server.people import PeopleConfig
 from recency_server.policy_config import PolicyConfig
 from recency_server.query import Clock
 from recency_server.reading import SeenRule
@@ -74,6 +75,7 @@ class RecommendConfig:
     shadow: ShadowConfig = field(default_factory=ShadowConfig)
     slates: SlateConfig = field(default_factory=SlateConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
             if releases.live is None:
                 await follower.restart_trends_from_log()
             running = (releases.run, releases.adopt, releases.keep, arms.run, embedder.run, learned.run, slates.run)
-            for work in (*running, rules.run):
+            for work in (*running, rules.run, follower.refold):
                 tasks.create_task(_forever(work))
             scorer = Scorer(inference, tasks, counters, config.batch, TrendOrder(follower, rules.in_force, clock))
             try:

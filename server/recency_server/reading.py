@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from recency_server.profile import Profile
 from recency_server.query import Query
 from recency_server.release import Release
 from recency_server.users import Behaviour, UserRows, Users, UserState, make_rows
@@ -21,6 +22,8 @@ class User:
     behaviour       the events that they are made from
     seen            items consumed, and `rejected` ones, which stay out whatever else is asked for
     leave_out_seen  whether `seen` is left out of this answer
+    profile         what is known of the user beyond it
+    maturity_limit  items above it are not for this user
     """
 
     rows: UserRows | None
@@ -29,6 +32,8 @@ class User:
     leave_out_seen: bool
     behaviour_micros: int | None
     behaviour: Behaviour
+    profile: Profile
+    maturity_limit: int
     degraded: tuple[str, ...] = ()
 
     @property
@@ -38,9 +43,15 @@ class User:
 
 
 async def read_user(
-    users: Users, query: Query, release: Release | None, leave_out_seen: bool, timeout_seconds: float
+    users: Users,
+    query: Query,
+    release: Release | None,
+    leave_out_seen: bool,
+    maturity_limit: int,
+    timeout_seconds: float,
 ) -> User:
-    """The user's state from memory or the store, with the request's own recent events on top."""
+    """The user's state from memory or the store, with the request's own recent events on top; without any events for one
+    who does not want them used. `maturity_limit` is for who has none; for one who cannot be read the strictest holds."""
     degraded: tuple[str, ...] = ()
     state = users.cached(query.user_id) if query.user_id else UserState()
     if state is None:
@@ -51,7 +62,11 @@ async def read_user(
             state, degraded = UserState(), ("behaviour: the user's events were not read in time",)
         except StoreError as error:
             state, degraded = UserState(), (f"behaviour: the store does not answer ({error})",)
-    if query.recent:
+    profile = state.profile
+    limit = 0 if degraded else maturity_limit if profile.maturity_limit is None else profile.maturity_limit
+    if not profile.personal:
+        state = UserState()
+    if query.recent and profile.personal:
         behaviour = state.with_recent(query.recent)
         rows = make_rows(behaviour, release) if release is not None else None
     else:
@@ -64,7 +79,17 @@ async def read_user(
         behaviour_micros = behaviour.interactions[-1].time_micros
     else:
         behaviour_micros = None
-    return User(rows, behaviour.counts, behaviour.rejected, leave_out_seen, behaviour_micros, behaviour, degraded)
+    return User(
+        rows=rows,
+        seen=behaviour.counts,
+        rejected=behaviour.rejected,
+        leave_out_seen=leave_out_seen,
+        behaviour_micros=behaviour_micros,
+        behaviour=behaviour,
+        profile=profile,
+        maturity_limit=limit,
+        degraded=degraded,
+    )
 
 
 def leaves_out_seen(query: Query, release: Release | None, seen_rule: SeenRule, repeat_share: float) -> bool:

@@ -10,6 +10,7 @@ from recency_server.choose import choose
 from recency_server.errors import StaleRefused, TooLate
 from recency_server.paging import MAX_PAGES, Page, encode_page
 from recency_server.parts import Parts
+from recency_server.people import with_profile
 from recency_server.query import Deadline, Freshness, Placed, Query, Slate
 from recency_server.reading import User, leaves_out_seen, read_user
 from recency_server.release import Release
@@ -32,7 +33,6 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
 
     behind = await _catch_up(query, deadline, parts)
     parts.filters.check(query)
-    narrowed = parts.filters.narrow(query.filter)
     if query.page is not None:
         shown = await parts.slates.earlier(query.page)
         query = replace(query, exclude_item_ids=(*query.exclude_item_ids, *shown), offset=len(shown))
@@ -42,8 +42,11 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
     # One release from here to the answer: the canary for its share of the users, else the active one.
     with parts.releases.hold(query.who) as release, parts.arms.watching(release) as watched:
         leave_out_seen = leaves_out_seen(query, release, config.exclude_seen, config.repeat_share)
-        user = await read_user(parts.users, query, release, leave_out_seen, left())
+        people = config.people
+        user = await read_user(parts.users, query, release, leave_out_seen, people.maturity_limit, left())
+        narrowed = parts.filters.up_to_maturity(parts.filters.narrow(query.filter), user.maturity_limit)
         aim = await aim_at(release, query, narrowed, left(), parts.encoder, parts.follower)
+        aim = await with_profile(aim, release, user, parts.encoder, people, left())
         scored, placed = await choose(release, user, aim, query, dice, left, parts)
         freshness = _freshness(release if scored.by_model else None, user, parts)
     stale = _too_stale(query, freshness, parts)

@@ -122,12 +122,13 @@ class Scorer:
         assert answer.indices is not None
         # Places that no item fills come last, with index -1 and logit -inf.
         ranked = _named(release.item_ids, answer.indices, answer.logits)
+        source = _source(query, user)
         if aim.steer_D is None:
-            return Scored(ranked, recommendation_pb2.SOURCE_USER, True)
+            return Scored(ranked, source, True)
         first = answer.indices[: _K_PER_PLACE * query.page_size]
         row = Row(release, user.rows, now_micros, first[first >= 0], None, 0, with_counts=not user.leave_out_seen)
         unsteered = await self._unsteered(row, until - time.monotonic())
-        return Scored(ranked, recommendation_pb2.SOURCE_QUERY, True, unsteered)
+        return Scored(ranked, source, True, unsteered)
 
     async def _rank(
         self, release: Release, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
@@ -135,9 +136,7 @@ class Scorer:
         assert user.rows is not None
         assert aim.named is not None
         steered = aim.steer_D is not None
-        source = recommendation_pb2.SOURCE_QUERY if steered else recommendation_pb2.SOURCE_USER
-        if query.candidate_item_ids is not None:
-            source = recommendation_pb2.SOURCE_CANDIDATE
+        source = _source(query, user)
         named = aim.named
         if not len(named):
             waiting = query.candidate_item_ids is None and aim.narrowed is not None and aim.narrowed.mask_R.any()
@@ -170,6 +169,16 @@ class Scorer:
     def _trending(self, query: Query, aim: Aim, cause: str) -> Scored:
         only = None if query.candidate_item_ids is None else aim.named_ids
         return Scored(self._trend_order.ranked(only), recommendation_pb2.SOURCE_TREND, False, degraded=(cause,))
+
+
+def _source(query: Query, user: User) -> recommendation_pb2.Source:
+    """Where what is scored came from: what the request names first."""
+    if query.candidate_item_ids is not None:
+        return recommendation_pb2.SOURCE_CANDIDATE
+    if (query.text and query.text_weight > 0.0) or query.seed_item_ids or query.negative_item_ids:
+        return recommendation_pb2.SOURCE_QUERY
+    # Who does not want their events used is shown what everybody is.
+    return recommendation_pb2.SOURCE_USER if user.profile.personal else recommendation_pb2.SOURCE_TREND
 
 
 def _named(

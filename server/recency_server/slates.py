@@ -41,6 +41,7 @@ class SlateLog:
         self._counters = counters
         self._config = config
         self._waiting: deque[tuple[Query, Slate]] = deque()
+        self._flushing = asyncio.Lock()
 
     def record(self, query: Query, slate: Slate) -> None:
         """Queues one; drops it where the queue is full."""
@@ -92,15 +93,16 @@ class SlateLog:
             await self.flush()
 
     async def flush(self) -> None:
-        """Writes one batch of what waits."""
-        some = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._config.batch))]
-        if not some:
-            return
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._write, some)
-            self._counters.slates_logged += len(some)
-        except StoreError:
-            self._counters.slates_lost += len(some)
+        """Writes one batch of what waits; what is being written is written when it returns."""
+        async with self._flushing:
+            some = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._config.batch))]
+            if not some:
+                return
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._threads, self._write, some)
+                self._counters.slates_logged += len(some)
+            except StoreError:
+                self._counters.slates_lost += len(some)
 
     def _write(self, some: list[tuple[Query, Slate]]) -> None:
         self._store.put_slates([_record(query, slate) for query, slate in some])

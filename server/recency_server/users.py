@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from recency_features.events import rule
 from recency_features.history import Interaction, known_history, own_counts
 from recency_features.spec import PAD
 from recency_server.counters import Counters
+from recency_server.profile import UNKNOWN, Profile, profile_of
 from recency_server.release import Release
 from recency_store.protocol import Store
 from recency_store.records import LoggedEvent
@@ -99,11 +100,12 @@ def make_rows(behaviour: Behaviour, release: Release) -> UserRows:
 
 
 class UserState:
-    """One user's behaviour as the log has it, and its rows for the release that last asked."""
+    """One user's behaviour as the log has it, their profile, and the rows for the release that last asked."""
 
-    __slots__ = ("_keys", "_rows", "_rows_of", "behaviour")
+    __slots__ = ("_keys", "_rows", "_rows_of", "behaviour", "profile")
 
-    def __init__(self, events: Iterable[LoggedEvent] = ()) -> None:
+    def __init__(self, events: Iterable[LoggedEvent] = (), profile: Profile = UNKNOWN) -> None:
+        self.profile = profile
         self._keys: list[tuple[int, int]] = []
         self.behaviour = Behaviour([], {}, set())
         self._rows: UserRows | None = None
@@ -160,6 +162,15 @@ class UserState:
         )
 
 
+@dataclass(slots=True)
+class _Loading:
+    """A read of a user's events: who waits, what was followed meanwhile, and whether what is read is out of date."""
+
+    ready: asyncio.Future[UserState]
+    followed: list[LoggedEvent] = field(default_factory=list)
+    stale: bool = False
+
+
 class Users:
     """The states in memory, least recently used ones dropped first."""
 
@@ -170,7 +181,7 @@ class Users:
         self._config = config
         self._states: OrderedDict[str, UserState] = OrderedDict()
         self._events = 0
-        self._loading: dict[str, tuple[asyncio.Future[UserState], list[LoggedEvent]]] = {}
+        self._loading: dict[str, _Loading] = {}
 
     def cached(self, user_id: str) -> UserState | None:
         """The state, where it is in memory."""
@@ -190,8 +201,12 @@ class Users:
             return state
         loading = self._loading.get(user_id)
         if loading is None:
-            loading = self._start_loading(user_id)
-        return await asyncio.shield(loading[0])
+            loop = asyncio.get_running_loop()
+            loading = self._loading[user_id] = _Loading(loop.create_future())
+            # A failed read that nobody waits for any more is nobody's error.
+            loading.ready.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._start_reading(user_id)
+        return await asyncio.shield(loading.ready)
 
     def take_in(self, events: Iterable[LoggedEvent]) -> None:
         """Brings the states in memory, and the ones being read, up to these events."""
@@ -200,39 +215,54 @@ class Users:
             if state is not None:
                 self._events += state.take_in(event)
             elif event.user_id in self._loading:
-                self._loading[event.user_id][1].append(event)
+                self._loading[event.user_id].followed.append(event)
         self._evict()
 
-    def _start_loading(self, user_id: str) -> tuple[asyncio.Future[UserState], list[LoggedEvent]]:
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[UserState] = loop.create_future()
-        # A failed read that nobody waits for any more is nobody's error.
-        ready.add_done_callback(lambda done: done.cancelled() or done.exception())
-        loading = self._loading[user_id] = (ready, [])
+    def forget(self, user_ids: Iterable[str]) -> None:
+        """Drops what is in memory of users, and what is being read: it is no longer what is stored."""
+        for user_id in user_ids:
+            state = self._states.pop(user_id, None)
+            if state is not None:
+                self._events -= len(state.behaviour.interactions)
+            elif user_id in self._loading:
+                self._loading[user_id].stale = True
+
+    def erased(self, digests: Collection[str]) -> list[str]:
+        """Which of the users in memory are those that tombstones name. For a thread: it takes 1 µs a user. Who is being
+        read comes first, for in the meantime they may go over to those who have been."""
+        return [name for name in (*self._loading, *self._states) if self._store.user_digest(name) in digests]
+
+    def _start_reading(self, user_id: str) -> None:
         self._counters.user_loads += 1
-        reading = loop.run_in_executor(self._threads, self._read, user_id)
-        reading.add_done_callback(lambda done: self._finish_loading(user_id, done))
-        return loading
+        reading = asyncio.get_running_loop().run_in_executor(self._threads, self._read, user_id)
+        reading.add_done_callback(lambda done: self._finish_reading(user_id, done))
 
     def _read(self, user_id: str) -> UserState:
-        return UserState(self._store.read_user(user_id, self._config.events_limit))
+        profile = profile_of(self._store.get_user(user_id))
+        return UserState(self._store.read_user(user_id, self._config.events_limit), profile)
 
-    def _finish_loading(self, user_id: str, reading: asyncio.Future[UserState]) -> None:
-        ready, followed = self._loading.pop(user_id)
+    def _finish_reading(self, user_id: str, reading: asyncio.Future[UserState]) -> None:
+        loading = self._loading[user_id]
+        if loading.stale and not reading.cancelled() and reading.exception() is None:
+            # What made it so is in the store: a second read has it, and all that was followed.
+            loading.stale, loading.followed = False, []
+            self._start_reading(user_id)
+            return
+        del self._loading[user_id]
         if reading.cancelled():
-            ready.cancel()
+            loading.ready.cancel()
             return
         error = reading.exception()
         if error is not None:
-            ready.set_exception(error)
+            loading.ready.set_exception(error)
             return
         state = reading.result()
-        for event in followed:
+        for event in loading.followed:
             state.take_in(event)
         self._states[user_id] = state
         self._events += len(state.behaviour.interactions)
         self._evict()
-        ready.set_result(state)
+        loading.ready.set_result(state)
 
     def _evict(self) -> None:
         while len(self._states) > self._config.cached_users or self._events > self._config.cached_events:

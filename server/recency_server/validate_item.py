@@ -36,7 +36,9 @@ def item_problems(item: item_pb2.Item) -> list[Problem]:
         elif name == "categories":
             problems += _category_problems(value)
         elif name == "maturity":
-            problems.append(_maturity_problem(value))
+            reason = whole(value, 0, limits.MAX_MATURITY)
+            if reason is not None:
+                problems.append(Problem(name, reason))
         elif name not in OUTPUT_ONLY:
             problems.append(Problem(name, _later(name), later=True))
     if not item.item_id:
@@ -82,16 +84,6 @@ def _category_problems(categories: Sequence[str]) -> list[Problem]:
         for i, category in enumerate(categories)
         if (reason := identifier(category, limits.CATEGORY_BYTES)) is not None
     ]
-
-
-def _maturity_problem(value: int) -> Problem:
-    reason = whole(value, 0, limits.MAX_MATURITY)
-    if reason is not None:
-        return Problem("maturity", reason)
-    later = (
-        "nothing limits answers by maturity yet, so an item that needs it is not taken; leave it out, or hide the item"
-    )
-    return Problem("maturity", later, later=True)
 
 
 def _later(name: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recency.v1 import item_pb2
+from recency.v1 import item_pb2, user_pb2
 from recency_features.golden import GoldenCase, read_golden, write_golden
 from recency_features.overlay import MAX_TREND_BIAS, project, trend_bias
-from recency_features.text import MAX_TEXT_CHARACTERS, item_text
+from recency_features.text import MAX_TEXT_CHARACTERS, item_text, user_text
 from recency_features.tokens import Tokens
 
 
@@ -75,3 +75,13 @@ def test_a_projection_keeps_rows_apart():
     projection = np.arange(6, dtype=np.float32).reshape(3, 2)
     texts = np.eye(3, dtype=np.float32)
     np.testing.assert_array_equal(project(texts, projection), projection)
+
+
+def test_a_user_is_told_by_their_words_first_and_then_by_their_attributes():
+    user = user_pb2.User(user_id="u")
+    assert user_text(user) == ""
+    user.attributes.update({"occupation": "technician", "age": 24, "favourite_genres": ["War", "Drama"]})
+    assert user_text(user) == "age: 24. favourite genres: War, Drama. occupation: technician"
+    user.attributes["profile"] = "24-year-old technician"
+    del user.attributes["age"]
+    assert user_text(user) == "24-year-old technician. favourite genres: War, Drama. occupation: technician"

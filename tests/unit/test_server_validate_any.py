@@ -137,7 +137,7 @@ def test_any_item_that_passes_is_within_the_limits(item: item_pb2.Item) -> None:
         return
     assert _is_id(item.item_id)
     assert not item.vectors
-    assert not item.maturity
+    assert 0 <= item.maturity <= limits.MAX_MATURITY
     assert len(item.title.encode()) <= limits.TITLE_BYTES
     assert all(_is_finite(value) for value in item.attributes.fields.values())
 

@@ -28,13 +28,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from recency.v1 import event_pb2 as recency_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15recency/v1/user.proto\x12\nrecency.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16recency/v1/event.proto\"_\n\x07\x43onsent\x12\x1c\n\x0fpersonalization\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\x08training\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x12\n\x10_personalizationB\x0b\n\t_training\"\xfc\x01\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12+\n\nattributes\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12$\n\x07\x63onsent\x18\x03 \x01(\x0b\x32\x13.recency.v1.Consent\x12\x1b\n\x0ematurity_limit\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\n\x0f_maturity_limit\"d\n\x11UpsertUserRequest\x12\x1e\n\x04user\x18\x01 \x01(\x0b\x32\x10.recency.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"/\n\x12UpsertUserResponse\x12\x19\n\x11\x63onsistency_token\x18\x01 \x01(\t\"M\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x0chistory_size\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x0f\n\r_history_size\"U\n\x0fGetUserResponse\x12\x1e\n\x04user\x18\x01 \x01(\x0b\x32\x10.recency.v1.User\x12\"\n\x07history\x18\x02 \x03(\x0b\x32\x11.recency.v1.Event\"C\n\x11MergeUsersRequest\x12\x16\n\x0esource_user_id\x18\x01 \x01(\t\x12\x16\n\x0etarget_user_id\x18\x02 \x01(\t\"E\n\x12MergeUsersResponse\x12\x19\n\x11\x63onsistency_token\x18\x01 \x01(\t\x12\x14\n\x0cmoved_events\x18\x02 \x01(\x03\"$\n\x11\x45xportUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"b\n\x12\x45xportUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x10.recency.v1.UserH\x00\x12\"\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x11.recency.v1.EventH\x00\x42\x06\n\x04part\"$\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"X\n\x12\x44\x65leteUserResponse\x12\x19\n\x11\x63onsistency_token\x18\x01 \x01(\t\x12\x15\n\rerased_events\x18\x02 \x01(\x03\x12\x10\n\x08\x61udit_id\x18\x03 \x01(\t2\x87\x03\n\x0bUserService\x12K\n\nUpsertUser\x12\x1d.recency.v1.UpsertUserRequest\x1a\x1e.recency.v1.UpsertUserResponse\x12\x42\n\x07GetUser\x12\x1a.recency.v1.GetUserRequest\x1a\x1b.recency.v1.GetUserResponse\x12K\n\nMergeUsers\x12\x1d.recency.v1.MergeUsersRequest\x1a\x1e.recency.v1.MergeUsersResponse\x12M\n\nExportUser\x12\x1d.recency.v1.ExportUserRequest\x1a\x1e.recency.v1.ExportUserResponse0\x01\x12K\n\nDeleteUser\x12\x1d.recency.v1.DeleteUserRequest\x1a\x1e.recency.v1.DeleteUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15recency/v1/user.proto\x12\nrecency.v1\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16recency/v1/event.proto\"_\n\x07\x43onsent\x12\x1c\n\x0fpersonalization\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\x08training\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x12\n\x10_personalizationB\x0b\n\t_training\"\xfc\x01\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12+\n\nattributes\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12$\n\x07\x63onsent\x18\x03 \x01(\x0b\x32\x13.recency.v1.Consent\x12\x1b\n\x0ematurity_limit\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\n\x0f_maturity_limit\"d\n\x11UpsertUserRequest\x12\x1e\n\x04user\x18\x01 \x01(\x0b\x32\x10.recency.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"/\n\x12UpsertUserResponse\x12\x19\n\x11\x63onsistency_token\x18\x01 \x01(\t\"M\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x0chistory_size\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x0f\n\r_history_size\"U\n\x0fGetUserResponse\x12\x1e\n\x04user\x18\x01 \x01(\x0b\x32\x10.recency.v1.User\x12\"\n\x07history\x18\x02 \x03(\x0b\x32\x11.recency.v1.Event\"C\n\x11MergeUsersRequest\x12\x16\n\x0esource_user_id\x18\x01 \x01(\t\x12\x16\n\x0etarget_user_id\x18\x02 \x01(\t\"E\n\x12MergeUsersResponse\x12\x19\n\x11\x63onsistency_token\x18\x01 \x01(\t\x12\x14\n\x0cmoved_events\x18\x02 \x01(\x03\"$\n\x11\x45xportUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\x8c\x01\n\x12\x45xportUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x10.recency.v1.UserH\x00\x12\"\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x11.recency.v1.EventH\x00\x12(\n\x05slate\x18\x03 \x01(\x0b\x32\x17.recency.v1.ServedSlateH\x00\x42\x06\n\x04part\"\xf6\x01\n\x0bServedSlate\x12\x19\n\x11recommendation_id\x18\x01 \x01(\t\x12/\n\x0b\x61nswer_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07release\x18\x03 \x01(\x03\x12\x10\n\x08item_ids\x18\x04 \x03(\t\x12\x33\n\x06labels\x18\x05 \x03(\x0b\x32#.recency.v1.ServedSlate.LabelsEntry\x12\x14\n\x0c\x63ontext_json\x18\x06 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"$\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"X\n\x12\x44\x65leteUserResponse\x12\x19\n\x11\x63onsistency_token\x18\x01 \x01(\t\x12\x15\n\rerased_events\x18\x02 \x01(\x03\x12\x10\n\x08\x61udit_id\x18\x03 \x01(\t2\x87\x03\n\x0bUserService\x12K\n\nUpsertUser\x12\x1d.recency.v1.UpsertUserRequest\x1a\x1e.recency.v1.UpsertUserResponse\x12\x42\n\x07GetUser\x12\x1a.recency.v1.GetUserRequest\x1a\x1b.recency.v1.GetUserResponse\x12K\n\nMergeUsers\x12\x1d.recency.v1.MergeUsersRequest\x1a\x1e.recency.v1.MergeUsersResponse\x12M\n\nExportUser\x12\x1d.recency.v1.ExportUserRequest\x1a\x1e.recency.v1.ExportUserResponse0\x01\x12K\n\nDeleteUser\x12\x1d.recency.v1.DeleteUserRequest\x1a\x1e.recency.v1.DeleteUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recency.v1.user_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SERVEDSLATE_LABELSENTRY']._loaded_options = None
+  _globals['_SERVEDSLATE_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_CONSENT']._serialized_start=158
   _globals['_CONSENT']._serialized_end=253
   _globals['_USER']._serialized_start=256
@@ -53,12 +55,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MERGEUSERSRESPONSE']._serialized_end=965
   _globals['_EXPORTUSERREQUEST']._serialized_start=967
   _globals['_EXPORTUSERREQUEST']._serialized_end=1003
-  _globals['_EXPORTUSERRESPONSE']._serialized_start=1005
-  _globals['_EXPORTUSERRESPONSE']._serialized_end=1103
-  _globals['_DELETEUSERREQUEST']._serialized_start=1105
-  _globals['_DELETEUSERREQUEST']._serialized_end=1141
-  _globals['_DELETEUSERRESPONSE']._serialized_start=1143
-  _globals['_DELETEUSERRESPONSE']._serialized_end=1231
-  _globals['_USERSERVICE']._serialized_start=1234
-  _globals['_USERSERVICE']._serialized_end=1625
+  _globals['_EXPORTUSERRESPONSE']._serialized_start=1006
+  _globals['_EXPORTUSERRESPONSE']._serialized_end=1146
+  _globals['_SERVEDSLATE']._serialized_start=1149
+  _globals['_SERVEDSLATE']._serialized_end=1395
+  _globals['_SERVEDSLATE_LABELSENTRY']._serialized_start=1350
+  _globals['_SERVEDSLATE_LABELSENTRY']._serialized_end=1395
+  _globals['_DELETEUSERREQUEST']._serialized_start=1397
+  _globals['_DELETEUSERREQUEST']._serialized_end=1433
+  _globals['_DELETEUSERRESPONSE']._serialized_start=1435
+  _globals['_DELETEUSERRESPONSE']._serialized_end=1523
+  _globals['_USERSERVICE']._serialized_start=1526
+  _globals['_USERSERVICE']._serialized_end=1917
 # @@protoc_insertion_point(module_scope)

@@ -86,12 +86,37 @@ class ExportUserRequest(_message.Message):
     def __init__(self, user_id: _Optional[str] = ...) -> None: ...
 
 class ExportUserResponse(_message.Message):
-    __slots__ = ("user", "event")
+    __slots__ = ("user", "event", "slate")
     USER_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    SLATE_FIELD_NUMBER: _ClassVar[int]
     user: User
     event: _event_pb2.Event
-    def __init__(self, user: _Optional[_Union[User, _Mapping]] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ...) -> None: ...
+    slate: ServedSlate
+    def __init__(self, user: _Optional[_Union[User, _Mapping]] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., slate: _Optional[_Union[ServedSlate, _Mapping]] = ...) -> None: ...
+
+class ServedSlate(_message.Message):
+    __slots__ = ("recommendation_id", "answer_time", "release", "item_ids", "labels", "context_json")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    RECOMMENDATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TIME_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_JSON_FIELD_NUMBER: _ClassVar[int]
+    recommendation_id: str
+    answer_time: _timestamp_pb2.Timestamp
+    release: int
+    item_ids: _containers.RepeatedScalarFieldContainer[str]
+    labels: _containers.ScalarMap[str, str]
+    context_json: str
+    def __init__(self, recommendation_id: _Optional[str] = ..., answer_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., release: _Optional[int] = ..., item_ids: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., context_json: _Optional[str] = ...) -> None: ...
 
 class DeleteUserRequest(_message.Message):
     __slots__ = ("user_id",)

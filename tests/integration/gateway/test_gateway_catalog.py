@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from recency.v1 import catalog_pb2, release_pb2, user_pb2
+from recency.v1 import catalog_pb2, item_pb2, release_pb2, user_pb2
 from recency_store.records import ReleaseRecord, ReleaseState
 
 
@@ -74,9 +74,9 @@ async def test_what_is_not_there_is_not_found(gateway: Any, refused: Any) -> Non
 
 async def test_one_bad_item_refuses_its_whole_request(gateway: Any, refused: Any) -> None:
     assert (await refused(gateway.upsert({"item_id": "a"}, {"item_id": ""}))).fields == ["items[1].item_id"]
-    assert (await refused(gateway.upsert({"item_id": "a"}, {"item_id": "b", "maturity": 18}))).code is (
-        grpc.StatusCode.UNIMPLEMENTED
-    )
+    assert (
+        await refused(gateway.upsert({"item_id": "a"}, {"item_id": "b", "vectors": {"a": item_pb2.Vector()}}))
+    ).code is (grpc.StatusCode.UNIMPLEMENTED)
     assert gateway.store.count_items() == 0
 
 

@@ -227,10 +227,7 @@ async def test_a_field_for_later_answers_unimplemented_and_what_to_do(gateway: A
 
 LATER_METHODS = {
     "StreamRecommend",
-    "UpsertUser",
     "MergeUsers",
-    "ExportUser",
-    "DeleteUser",
 }
 # Goes on until its caller has enough.
 ENDLESS = "WatchReleases"
