@@ -5,7 +5,7 @@ the row has a value and no type). `value` (also `rating`), `event_id`, `quantity
 `recommendation_id`, `position`, `query`, `custom_type` are as in the API. Further columns become the event's `context`.
 
 Items: `item_id` is required. `title`, `text`, `categories` (a list, or `a|b`), `provider`, `available_from`,
-`available_until` and `maturity` (refused above 0, as by the gateway) are as in the API. Further columns become attributes;
+`available_until` and `maturity` are as in the API. Further columns become attributes;
 in CSV a column whose cells are all numbers gives numbers.
 """
 
@@ -148,7 +148,7 @@ def item_of(row: Row, numeric: Collection[str]) -> tuple[item_pb2.Item, list[Pro
         "text": put("text", lambda cell: cells.text(cell, 65_536).strip()),
         "categories": lambda cell: item.categories.extend(cells.names(cell, 128, 64)),
         "provider": put("provider", cells.label),
-        "maturity": put("maturity", _maturity),
+        "maturity": put("maturity", lambda cell: cells.whole(cell, 0, 100)),
         "available_from": lambda cell: item.available_from.FromMicroseconds(cells.moment(cell, _FAR_MICROS)),
         "available_until": lambda cell: item.available_until.FromMicroseconds(cells.moment(cell, _FAR_MICROS)),
     }
@@ -187,14 +187,6 @@ def _struct(
         problems.append(
             Problem(row.line, "", f"{what} of {into.ByteSize():,} bytes, the limit is {cells.STRUCT_BYTES:,}")
         )
-
-
-def _maturity(cell: Any) -> int:
-    if cells.whole(cell, 0, 100):
-        raise BadCell(
-            "nothing limits answers by maturity yet, so an item that needs it is not taken; leave the item out"
-        )
-    return 0
 
 
 def _currency(cell: Any) -> str:

@@ -165,13 +165,14 @@ def _check(path: Path, rows: Iterable[tuple[object, list[Problem]]], progress: P
 def write_events(store: Store | None, events: Iterable[event_pb2.Event], total: int, progress: Progress) -> Imported:
     """Appends checked events in chunks, each durable before the next."""
     progress.started("write")
-    rows = duplicates = 0
+    rows = unwritten = 0
     for chunk in chunks(events, CHUNK):
         if store is not None:
-            duplicates += sum(appended.duplicate for appended in store.append(chunk))
+            # Those of people who were erased since are no more written than those that are there.
+            unwritten += sum(appended.duplicate or appended.erased for appended in store.append(chunk))
         rows += len(chunk)
         progress.advanced("write", rows, total)
-    return Imported(rows, rows - duplicates if store is not None else 0, duplicates)
+    return Imported(rows, rows - unwritten if store is not None else 0, unwritten)
 
 
 def write_items(

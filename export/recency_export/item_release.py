@@ -93,14 +93,18 @@ def build_item_release(
         item_ids = base.item_ids + fresh
     with _told(report, "tables"):
         row_of = {item_id: row for row, item_id in enumerate(item_ids)}
-        log = read_log(store, through, base.manifest.trained_through_sequence, row_of)
+        folded = base.manifest.trained_through_sequence
+        # What the parent has folded holds people who were erased since: all is folded anew.
+        erased = bool(store.erasures(folded))
+        log = read_log(store, through, 0 if erased else folded, row_of)
         places = _write_tables(base, item_ids, texts, learned, log, folder)
     with _told(report, "graphs"):
         _write_graphs(base.folder, places, folder)
         (folder / "item_ids.json").write_text(json.dumps(item_ids, indent=1), encoding="utf-8")
         for name in _KEPT:
             link_or_copy(base.folder / name, folder / name)
-        trends = Trends.from_bytes((base.folder / "trends.npz").read_bytes())
+        parents = Trends.from_bytes((base.folder / "trends.npz").read_bytes())
+        trends = Trends(parents.half_lives) if erased else parents
         trends.fold(log.unfolded)
         (folder / "trends.npz").write_bytes(trends.to_bytes())
     manifest = _manifest(base, parent, number, item_ids, learned, through, log, len(fresh))

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recency.v1 import user_pb2
 from recency_export.cooccurrence import KINDS, Cooccurrence, Sequences, count_together
 from recency_export.settings import RankerSettings
 from recency_features.events import rule
@@ -47,9 +46,10 @@ def read_log(store: Store, through: int, folded: int, row_of: Mapping[str, int])
     taken_back: set[str] = set()
     unfolded: list[Interaction] = []
     newest = events = 0
+    refusing = store.users_not_training()
     for logged in store.scan_log(0, through):
         newest = max(newest, logged.time_micros)
-        if logged.sequence > folded:
+        if logged.sequence > folded and logged.user_id not in refusing:
             unfolded.append(Interaction(logged.item_id, logged.type, logged.time_micros))
         retracts = logged.event().retracts_event_id
         if retracts:
@@ -62,21 +62,13 @@ def read_log(store: Store, through: int, folded: int, row_of: Mapping[str, int])
     sequences = [
         np.array([row for _, row, event_id in sorted(seen, key=_time) if event_id not in taken_back], dtype=np.int32)
         for user_id, seen in by_user.items()
-        if not _refuses(store, user_id)
+        if user_id not in refusing
     ]
     return Log(sequences, newest, events, unfolded)
 
 
 def _time(entry: tuple[int, int, str]) -> int:
     return entry[0]
-
-
-def _refuses(store: Store, user_id: str) -> bool:
-    stored = store.get_user(user_id)
-    if stored is None:
-        return False
-    consent = user_pb2.User.FromString(stored.payload).consent
-    return consent.HasField("training") and not consent.training
 
 
 def learned_matrix(

@@ -18,16 +18,19 @@ _RUN = 20
 
 
 def events_between(store: Store, after: int, through: int, most: int) -> list[LoggedEvent]:
-    """The events with after < sequence <= through in order; of more than about `most` the newest."""
-    return list(store.scan_log(max(after, through - most), through))
+    """The events with after < sequence <= through in order, but for those of who does not want to be learned from; of more
+    than about `most` the newest."""
+    refusing = store.users_not_training()
+    return [event for event in store.scan_log(max(after, through - most), through) if event.user_id not in refusing]
 
 
 def sampled_events(store: Store, through: int, most: int, rng: np.random.Generator) -> list[LoggedEvent]:
     """Short runs of events from places all over the log up to a sequence."""
     found: dict[int, LoggedEvent] = {}
+    refusing = store.users_not_training()
     for place in rng.integers(0, max(1, through), -(-2 * most // _RUN)).tolist():
         for event in store.read_log(place, _RUN):
-            if event.sequence <= through:
+            if event.sequence <= through and event.user_id not in refusing:
                 found[event.sequence] = event
     return [found[sequence] for sequence in sorted(found)]
 

@@ -127,8 +127,9 @@ def import_movielens(
     """
     data = load(folder)
     items = write_items(store, data.items, len(data.items), now_micros, _SILENT)
+    erased = {erasure.digest for erasure in store.erasures()}
     for user in data.users:
-        if store.get_user(user.user_id) is None:
+        if store.get_user(user.user_id) is None and store.user_digest(user.user_id) not in erased:
             store.put_user(user, now_micros)
     shift = 0 if shift_to is None else _shift(store, data.events, shift_to)
     if shift:

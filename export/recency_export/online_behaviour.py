@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from recency_features.events import rule
@@ -52,6 +52,13 @@ class Behaviour:
                 place = bisect_left(kept, entry[:2], key=lambda one: one[:2])
                 if place == len(kept) or kept[place].sequence != event.sequence:
                     insort(kept, entry, key=lambda one: one[:2])
+
+    def erased(self, digests: Collection[str]) -> list[str]:
+        """Which of the users in memory are those that tombstones name; they are forgotten."""
+        names = [user_id for user_id in self._users if self._store.user_digest(user_id) in digests]
+        for user_id in names:
+            del self._users[user_id]
+        return names
 
     def before(self, event: LoggedEvent) -> Before:
         """What the log held of the event's user before the event, by its time and by its place in the log."""

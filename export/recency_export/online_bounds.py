@@ -6,7 +6,7 @@ memory: a learner that was killed starts with a new window, whose bound is the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -75,6 +75,11 @@ class Bounds:
         for row, moved in chunk.moved.items():
             self._spent.moved[row] = self._spent.moved.get(row, 0.0) + moved
         self._chunk = _Spent(chunk.window)
+
+    def forget(self, user_ids: Iterable[str]) -> None:
+        """What users spent of the window is not kept any more."""
+        for user_id in user_ids:
+            self._spent.taught.pop(user_id, None)
 
     def _before(self) -> _Spent:
         """What was spent of the chunk's window before it."""

@@ -70,6 +70,8 @@ class Space:
         self.items.take_in(changes.items)
         self.items.take_in_waiting(self._store)
         self._behaviour.follow(changes.events)
+        if changes.erasures:
+            self._bounds.forget(self._behaviour.erased({erasure.digest for erasure in changes.erasures}))
         events = self._bounds.admit([event for event in changes.events if self._teaches(event)])
         after_NW, progress, places = self._learn(events, users) if events else (self.items.residuals, Progress(), [])
         newest = max((event.time_micros for event in changes.events), default=0)

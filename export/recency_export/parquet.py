@@ -4,6 +4,8 @@ Each file holds a range of the log, `events/events-<first>-<last>.parquet`; a ra
 and the newest, still open one is written anew. `receipt.json` says which files belong together: it is replaced at the end,
 in one rename, so that a reader sees one whole state, and a compaction that was killed changes nothing. The files that the
 receipt before it named stay for the sake of whoever is reading them, until the next compaction.
+
+After somebody was erased, the ranges that hold them are written anew in place, and no older file stays.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -96,12 +98,17 @@ def compact(
     through = store.last_sequence()
     found = read_receipt(folder)
     first_event = next((event.event_id for event in store.read_log(0, 1)), "")
-    if found is not None and (found.first_event not in ("", first_event) or found.through > through):
+    # By name, since a first event that was erased tells nothing.
+    erased = {erasure.digest for erasure in store.erasures(found.through)} if found is not None else set()
+    other = found is not None and found.first_event not in ("", first_event) and not erased
+    if found is not None and (other or found.through > through):
         raise ForeignLog(
             f"{folder}: holds {found.rows:,} events of another log (or of this one before it was restored); "
             "remove the folder, or name another with --folder"
         )
     if found is not None and found.through == through:
+        # A compaction that was killed at its end may have left older files.
+        _sweep(folder, found)
         return found
     size = found.range if found is not None else range_size
     # The range in which the last compaction ended is still open: it is read again.
@@ -111,7 +118,10 @@ def compact(
         last = min((number + 1) * size - 1, through)
         parts.append(_write(folder, number * size, last, list(events)))
         advance(last, through)
-    before = tuple(part.name for part in found.parts if part not in parts) if found is not None else ()
+    if erased:
+        parts = [_rewritten(folder, part, store, erased) if part.first < begin else part for part in parts]
+    names = {part.name for part in parts}
+    before = tuple(part.name for part in found.parts if part.name not in names) if found and not erased else ()
     made = Compacted(through, size, first_event, tuple(parts), before)
     _put_receipt(folder, made)
     _sweep(folder, made)
@@ -161,6 +171,14 @@ def _write(folder: Path, first: int, last: int, events: Sequence[LoggedEvent]) -
         os.fsync(file.fileno())
     os.replace(partial, path)
     return Part(name, first, last, len(events), **asdict(file_entry(path)))
+
+
+def _rewritten(folder: Path, part: Part, store: Store, erased: Collection[str]) -> Part:
+    """A part without people who were erased: as it is where it holds none of them, else from the log once more."""
+    users = pyarrow.parquet.read_table(folder / "events" / part.name, columns=["user_id"]).column("user_id")
+    if not any(store.user_digest(user_id) in erased for user_id in users.unique().to_pylist()):
+        return part
+    return _write(folder, part.first, part.last, list(store.scan_log(max(part.first - 1, 0), part.last)))
 
 
 def _table(events: Sequence[LoggedEvent]) -> pyarrow.Table:

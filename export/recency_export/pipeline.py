@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from recency_export.erased import drop_erased
 from recency_export.exporter_lease import only_exporter
 from recency_export.progress import Progress
 from recency_export.settings import BootstrapConfig
@@ -116,6 +117,7 @@ def bootstrap(
     ExporterBusy where another exporter is at work here or for this store."""
     folder = find_encoder(config.encoder_folder)
     with only_exporter(store, config.workspace, config.run.lease_seconds, now_micros) as lease:
+        drop_erased(store, config.workspace)
         work = Work(store, config, report, folder, encoder_digest(folder))
         for stage in STAGES:
             run_stage(work, stage)

@@ -45,6 +45,13 @@ def active_parent(store: Store) -> ReleaseRecord:
     return record
 
 
+def give_up_erased(store: Store, workspace: Path, lease: Lease) -> None:
+    """Gives up an unfinished run whose data holds somebody who was erased since."""
+    unfinished = _unfinished(store, workspace)
+    if unfinished is not None and store.erasures(unfinished.through):
+        _give_up(store, unfinished, lease, "somebody in its data was erased since")
+
+
 def plan_run(
     store: Store, workspace: Path, config: BootstrapConfig, version: int, now_micros: int, lease: Lease
 ) -> Plan | None:
@@ -56,7 +63,7 @@ def plan_run(
     if unfinished is not None and (unfinished.parent, unfinished.settings) == (parent.release, settings):
         return unfinished
     if unfinished is not None:
-        _give_up(store, unfinished, lease)
+        _give_up(store, unfinished, lease, f"release {parent.release} serves now, or the settings are others")
     weights = trained_record(store, parent)
     after = Manifest.from_json(weights.manifest_json, f"release {weights.release}").trained_through_sequence
     through = store.last_sequence()
@@ -91,11 +98,10 @@ def _deciding(config: BootstrapConfig) -> list[object]:
     ]
 
 
-def _give_up(store: Store, plan: Plan, lease: Lease) -> None:
+def _give_up(store: Store, plan: Plan, lease: Lease, why: str) -> None:
     """A candidate that nobody will judge any more is not kept loaded."""
-    reason = f"its run was given up: release {plan.parent} serves no longer, or the settings are others now"
     with suppress(UnknownRelease):
-        store.set_release_state(plan.release, ReleaseState.REJECTED, reason, lease=lease)
+        store.set_release_state(plan.release, ReleaseState.REJECTED, f"its run was given up: {why}", lease=lease)
 
 
 def _unfinished(store: Store, workspace: Path) -> Plan | None:

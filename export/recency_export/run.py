@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from recency_export.activate import Judged, decide, ready_targets, wait_served
+from recency_export.erased import drop_erased
 from recency_export.exporter_lease import only_exporter
 from recency_export.item_release import CATCH_UP_SECONDS, wait_for_learner
 from recency_export.online_settings import LEASE
 from recency_export.pipeline import STAGES_VERSION, Stage, run_stage
-from recency_export.plan import active_parent, new_events, plan_run
+from recency_export.plan import active_parent, give_up_erased, new_events, plan_run
 from recency_export.progress import Progress
 from recency_export.release_files import candidate_files, candidate_manifest
 from recency_export.run_work import STAGES, RunOutcome, RunWork, StageTime
@@ -46,6 +47,8 @@ def run_export(
     """
     workspace = config.workspace / FOLDER
     with only_exporter(store, config.workspace, config.run.lease_seconds, clock) as lease:
+        give_up_erased(store, workspace, lease)
+        drop_erased(store, config.workspace)
         if depth == "item" or (depth == "auto" and new_events(store) < config.run.full_after_events):
             from recency_export.run_item import run_item
 

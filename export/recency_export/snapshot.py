@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from recency.v1 import event_pb2, user_pb2
+from recency.v1 import event_pb2
 from recency_features.text import item_text
 from recency_store.protocol import Store
 from recency_store.records import StoredItem
@@ -141,14 +141,7 @@ def _text_vectors(
 
 
 def _refused(store: Store, user_number: dict[str, int]) -> set[int]:
-    refused = set()
-    for user_id, number in user_number.items():
-        stored = store.get_user(user_id)
-        if stored is not None:
-            consent = user_pb2.User.FromString(stored.payload).consent
-            if consent.HasField("training") and not consent.training:
-                refused.add(number)
-    return refused
+    return {user_number[user_id] for user_id in store.users_not_training() if user_id in user_number}
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:

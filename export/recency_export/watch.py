@@ -108,11 +108,12 @@ def watch(
     stop: Event,
     clock: Callable[[], int],
     say: Say,
+    tidy: Callable[[], None] = lambda: None,
 ) -> None:
     """Until `stop` is set: waits for the lease, then for a release to be due, has it made, and backs off on failure.
 
     What raised the failed try stays due; the pause doubles until a release is active again. A store that is away is
-    waited for."""
+    waited for. `tidy` is called before each look."""
     pause = settings.pause_seconds
     while not stop.is_set():
         try:
@@ -122,6 +123,7 @@ def watch(
                     stop.wait(_LEASE_SECONDS / 2)
                     continue
                 while not lost.is_set():
+                    tidy()
                     found = watcher.look(clock())
                     if found is None:
                         lost.wait(settings.poll_seconds)

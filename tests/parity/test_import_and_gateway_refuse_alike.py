@@ -45,6 +45,7 @@ ITEMS: list[dict[str, Any]] = [
     {"categories": ["c" * 129]},
     {"categories": ["c"] * 65},
     {"maturity": 101},
+    {"maturity": -1},
     {"maturity": 100},
     {"maturity": 0},
     {"item_id": "i" * 257},

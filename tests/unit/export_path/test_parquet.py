@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from recency.v1 import event_pb2
@@ -145,3 +146,78 @@ def test_an_empty_log_is_an_empty_table(tmp_path: Path) -> None:
     assert read_back(tmp_path) == []
     compact(log_of(3), tmp_path)
     assert len(read_back(tmp_path)) == 3
+
+
+def _left_of(folder: Path, user_id: str) -> list[str]:
+    """The files in which somebody stands, whether a receipt names them or not."""
+    paths = sorted((folder / "events").glob("*.parquet"))
+    return [
+        path.name
+        for path in paths
+        if user_id in pyarrow.parquet.read_table(path, columns=["user_id"]).column("user_id").to_pylist()
+    ]
+
+
+def test_who_was_erased_is_in_no_file_after_the_next_compaction(tmp_path: Path) -> None:
+    store = log_of(250)
+    more(store, range(1), "other")
+    event = event_pb2.Event(event_id="alone", user_id="somebody", item_id="item-1", type=2)
+    event.event_time.FromMicroseconds(5)
+    store.append([event])
+    more(store, range(260, 420))
+    compact(store, tmp_path, range_size=100)
+    more(store, range(420, 450))
+    before = {part.name: part for part in compact(store, tmp_path).parts}
+    # The first event of the log goes too, by which one log is told from another.
+    for user_id in ("somebody", "user-0"):
+        store.erase_user(user_id, 10**12)
+    more(store, range(700, 701), "again")
+    made = compact(store, tmp_path)
+    assert _left_of(tmp_path, "somebody") == []
+    assert read_back(tmp_path) == rows_of(store)
+    assert made.before == ()
+    store.erase_user("user-3", 10**12)
+    compact(store, tmp_path)
+    assert _left_of(tmp_path, "user-3") == []
+    assert read_back(tmp_path) == rows_of(store)
+    assert len(before) == 5
+
+
+def test_a_file_that_does_not_hold_who_was_erased_stays_as_it_is(tmp_path: Path) -> None:
+    store = log_of(150)
+    event = event_pb2.Event(event_id="alone", user_id="somebody", item_id="item-1", type=2)
+    event.event_time.FromMicroseconds(5)
+    store.append([event])
+    more(store, range(200, 400))
+    found = {part.first: part for part in compact(store, tmp_path, range_size=100).parts}
+    untouched = (tmp_path / "events" / found[0].name).stat().st_mtime_ns
+    store.erase_user("somebody", 10**12)
+    made = {part.first: part for part in compact(store, tmp_path).parts}
+    assert (tmp_path / "events" / made[0].name).stat().st_mtime_ns == untouched
+    assert made[0] == found[0]
+    assert made[100].rows == found[100].rows - 1
+    assert (made[100].name, made[200]) == (found[100].name, found[200])
+
+
+def test_an_erasure_whose_compaction_was_killed_is_done_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = log_of(450)
+    compact(store, tmp_path, range_size=100)
+    more(store, range(450, 460))
+    store.erase_user("user-2", 10**12)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*arguments: object) -> None:
+        raise Killed
+
+    for step in ("_put_receipt", "_sweep"):
+        with monkeypatch.context() as patched:
+            patched.setattr(parquet, step, killed)
+            with pytest.raises(Killed):
+                compact(store, tmp_path)
+    compact(store, tmp_path)
+    assert _left_of(tmp_path, "user-2") == []
+    assert read_back(tmp_path) == rows_of(store)
