@@ -13,12 +13,13 @@ import typer
 from recency_cli.context import Options
 
 # Groups with commands of their own below them; and modules that add single commands to the top.
-GROUPS = ("config", "import", "export", "release", "policy", "report", "audit", "bench")
+GROUPS = ("config", "import", "export", "release", "user", "policy", "report", "audit", "bench")
 MODULES = {
     "config": "show",
     "import": "importing",
     "export": "exporting",
     "release": "releases",
+    "user": "people",
     "policy": "policy",
     "report": "reporting",
     "audit": "auditing",

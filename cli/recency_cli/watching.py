@@ -51,13 +51,15 @@ def watch(
     many machines; the exporter runs at low priority, so that serving on the same machine keeps its latency."""
     from recency_cli.screen import console, print_json
     from recency_cli.up import options_of
+    from recency_export.erased import forget_erased
     from recency_export.watch import Watcher
     from recency_export.watch import watch as run
     from recency_server.logs import configure_logging
 
     changes = {"export.watch.events": events, "export.watch.seconds": seconds, "export.watch.item_events": item_events}
     settings = settings_of(context, changes)
-    config = settings.export().watch
+    exporter = settings.export()
+    config = exporter.watch
     configure_logging("warning")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -85,6 +87,9 @@ def watch(
             stop=stop,
             clock=now_micros,
             say=say,
+            tidy=lambda: forget_erased(
+                store, exporter.workspace, settings.data / "parquet", exporter.run.lease_seconds, now_micros
+            ),
         )
 
 

@@ -6,7 +6,7 @@
         done = client.feedback([event("user-1", "film-7", "CLICK")])
         slate = client.recommend("user-1", page_size=5, consistency_token=done.consistency_token)
 
-`AsyncRecency` is the same for asyncio. `recency.errors` draws the tree of errors; `recency.types` and
+`AsyncRecency` is the same for asyncio. `recency.errors` draws the tree of errors; `recency.types`, `recency.user_types` and
 `recency.release_types` hold what goes in and comes out, `recency.calls.RecommendOptions` what a Recommend may ask for,
 `recency.v1` the generated stubs.
 """
@@ -42,12 +42,15 @@ from recency.types import (
     Source,
     UpsertResult,
 )
+from recency.user_types import Consent, Erased, KnownUser, ServedSlate, User, UserStored
 
 __all__ = [
     "Activation",
     "AsyncRecency",
+    "Consent",
     "DeadlineExceeded",
     "DeleteResult",
+    "Erased",
     "Event",
     "EventType",
     "FailedPrecondition",
@@ -57,6 +60,7 @@ __all__ = [
     "HideResult",
     "InvalidArgument",
     "Item",
+    "KnownUser",
     "NotFound",
     "Overloaded",
     "Promotion",
@@ -69,11 +73,14 @@ __all__ = [
     "ReleaseShadow",
     "ReleaseState",
     "ReleaseUse",
+    "ServedSlate",
     "ServerError",
     "Slate",
     "Source",
     "Unavailable",
     "Unimplemented",
     "UpsertResult",
+    "User",
+    "UserStored",
     "event",
 ]

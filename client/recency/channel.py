@@ -7,23 +7,25 @@ from typing import Any
 
 from google.protobuf.message_factory import GetMessageClass
 
-from recency.v1 import catalog_pb2, recommendation_pb2, release_pb2
+from recency.v1 import catalog_pb2, recommendation_pb2, release_pb2, user_pb2
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_TIMEOUT_SECONDS = 10.0
 # A page of 1,000 items with texts of 64 KiB.
 MAX_MESSAGE_BYTES = 80 * 1024 * 1024
 
-# All of these may be sent twice: reads; Feedback counts an event_id once; catalogue writes say what shall be.
+# All of these may be sent twice: reads; Feedback counts an event_id once; writes of items and users say what shall be.
 _RETRIED = {
     "recency.v1.RecommendationService": ("Recommend", "Feedback"),
     "recency.v1.CatalogService": ("UpsertItems", "DeleteItems", "HideItems", "UnhideItems", "GetItem", "ListItems"),
+    "recency.v1.UserService": ("UpsertUser", "GetUser", "ExportUser", "DeleteUser"),
     "recency.v1.ReleaseService": ("ListReleases", "GetRelease"),
 }
 # Sent once: a rollback that is sent twice goes back twice.
 _SENT_ONCE = {
     "recency.v1.RecommendationService": (),
     "recency.v1.CatalogService": (),
+    "recency.v1.UserService": (),
     "recency.v1.ReleaseService": ("ActivateRelease", "SetCanary", "RollbackRelease", "SetShadow", "WatchReleases"),
 }
 _SERVICE_CONFIG = {
@@ -53,7 +55,7 @@ OPTIONS: list[tuple[str, Any]] = [
 def methods(channel: Any) -> dict[str, Any]:
     """Every call this client makes, by its name, over a blocking or an asyncio channel."""
     made = {}
-    for file in (recommendation_pb2, catalog_pb2, release_pb2):
+    for file in (recommendation_pb2, catalog_pb2, user_pb2, release_pb2):
         for service in file.DESCRIPTOR.services_by_name.values():
             for name in (*_RETRIED[service.full_name], *_SENT_ONCE[service.full_name]):
                 method = service.methods_by_name[name]

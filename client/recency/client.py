@@ -9,12 +9,13 @@ from typing import TypeVar, Unpack
 
 import grpc
 
-from recency import calls
+from recency import calls, user_calls
 from recency.calls import Call, RecommendOptions
 from recency.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS, OPTIONS, methods
 from recency.errors import from_call
 from recency.release_types import Activation, Release
 from recency.types import DeleteResult, Event, FeedbackResult, HideResult, Item, Slate, UpsertResult
+from recency.user_types import Erased, KnownUser, ServedSlate, User, UserStored
 
 Result = TypeVar("Result")
 
@@ -83,6 +84,28 @@ class Recency:
             token = page.next_page_token
             if not token:
                 return
+
+    def get_user(self, user_id: str, history_size: int | None = None) -> KnownUser:
+        """What is known of a user and their newest events, or NotFound."""
+        return self._run(user_calls.get_user(user_id, history_size))
+
+    def upsert_user(self, user: User, update_mask: Sequence[str] = ()) -> UserStored:
+        """Stores a user: all of them, or what the mask names (`attributes.age`, `consent.training`, `maturity_limit`, …)."""
+        return self._run(user_calls.upsert_user(user, update_mask))
+
+    def export_user(self, user_id: str) -> Iterator[User | Event | ServedSlate]:
+        """Everything that is stored about a user: who they are, then each event and the
+        slates that are kept, oldest first; or NotFound."""
+        call = user_calls.export_user(user_id)
+        try:
+            for response in self._methods[call.method](call.request):
+                yield call.read(response)
+        except grpc.RpcError as error:
+            raise from_call(error, error.trailing_metadata()) from error
+
+    def delete_user(self, user_id: str) -> Erased:
+        """Erases a user from histories, log and every later training set."""
+        return self._run(user_calls.delete_user(user_id))
 
     def list_releases(self, page_size: int = 100) -> Iterator[Release]:
         """All releases, newest first, fetched page by page."""

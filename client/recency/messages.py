@@ -168,6 +168,28 @@ def _trace_from(message: recommendation_pb2.Trace) -> Trace:
     )
 
 
+def event_from(message: event_pb2.Event) -> Event:
+    """An event as it is stored."""
+    return Event(
+        event_id=message.event_id,
+        user_id=message.user_id,
+        type=member_of(EventType, message.type),
+        item_id=message.item_id,
+        custom_type=message.custom_type,
+        event_time=time_from(message, "event_time"),
+        value=message.value if message.HasField("value") else None,
+        quantity=message.quantity if message.HasField("quantity") else None,
+        currency=message.currency,
+        recommendation_id=message.recommendation_id,
+        session_id=message.session_id,
+        position=message.position if message.HasField("position") else None,
+        query=message.query,
+        shown_item_ids=tuple(message.shown_item_ids),
+        retracts_event_id=message.retracts_event_id,
+        context=MessageToDict(message.context),
+    )
+
+
 def item_from(message: item_pb2.Item) -> Item:
     """An item as it is stored."""
     return Item(
