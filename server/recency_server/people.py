@@ -25,8 +25,8 @@ class PeopleConfig:
     """
 
     maturity_limit: int = MAX_MATURITY
-    profile_weight: float = 0.2
-    profile_events: int = 10
+    profile_weight: float = 0.1
+    profile_events: int = 5
 
     def __post_init__(self) -> None:
         if not 0 <= self.maturity_limit <= MAX_MATURITY:

@@ -40,7 +40,7 @@ def _steers(inference: ScriptedInference) -> list[np.ndarray]:
     return [inputs["steer"][0] for inputs in inference.of("recommender")]
 
 
-@pytest.mark.parametrize(("events", "weight"), [(0, 0.2), (5, 0.1), (10, 0.0), (11, 0.0)])
+@pytest.mark.parametrize(("events", "weight"), [(0, 0.1), (2, 0.06), (5, 0.0), (6, 0.0)])
 def test_a_profile_weighs_less_with_every_event(events: int, weight: float) -> None:
     assert PeopleConfig().weight_after(events) == pytest.approx(weight)
     assert PeopleConfig(profile_weight=0.0).weight_after(events) == 0.0
@@ -63,13 +63,13 @@ async def test_a_stored_profile_steers_without_a_call_and_fades(
         inference.calls.clear()
         slate = await _ask(parts)
         release = parts.releases.live
-        assert np.allclose(_steers(inference)[-1], steer_by_text(release, VECTOR, 0.2))
+        assert np.allclose(_steers(inference)[-1], steer_by_text(release, VECTOR, 0.1))
         assert not inference.of("text_encoder")
         assert {placed.source for placed in slate.placed} == {recommendation_pb2.SOURCE_USER}
-        store.append([new_event("u", ITEMS[n], n) for n in range(5)])
+        store.append([new_event("u", ITEMS[n], n) for n in range(2)])
         await _ask(parts)
-        assert np.allclose(_steers(inference)[-1], steer_by_text(release, VECTOR, 0.1))
-        store.append([new_event("u", ITEMS[n], n) for n in range(5, 12)])
+        assert np.allclose(_steers(inference)[-1], steer_by_text(release, VECTOR, 0.06))
+        store.append([new_event("u", ITEMS[n], n) for n in range(2, 6)])
         await _ask(parts)
         assert not _steers(inference)[-1].any()
 
