@@ -1,0 +1,104 @@
+"""People over the whole stack: a profile that steers, limits, consent, export and erasure on both gateways."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served_stack import ServedStack
+
+from recency import Consent, Event, Item, NotFound, Recency, User, event
+from recency.types import Source
+
+
+def _ids(slate) -> list[str]:
+    return [place.item_id for place in slate.recommendations]
+
+
+def _share(client: Recency, slate, category: str) -> float:
+    return sum(category in client.get_item(item_id).categories for item_id in _ids(slate)) / len(_ids(slate))
+
+
+def test_a_profile_in_words_steers_who_is_new_and_fades_with_their_events(here: Recency, there: Recency) -> None:
+    plain = here.recommend("profiled", page_size=30)
+    here.upsert_user(User(user_id="profiled", attributes={"profile": "a child who loves animation and musicals"}))
+    slate = there.recommend("profiled", page_size=30)
+    assert _ids(slate) != _ids(plain)
+    assert _share(here, slate, "Animation") >= _share(here, plain, "Animation")
+    assert not slate.degraded
+    assert {place.source for place in slate.recommendations} == {Source.USER}
+    assert all(place.probability is not None for place in slate.recommendations)
+    # Structured attributes are read as well, and who is known by their events is known by them alone.
+    here.upsert_user(User(user_id="profiled", attributes={"favourite_genre": "War", "age": 24}))
+    assert _ids(there.recommend("profiled", page_size=30)) not in (_ids(slate), _ids(plain))
+    done = here.feedback([event("profiled", item_id, "CLICK") for item_id in _ids(plain)[:12]])
+    known = there.recommend("profiled", page_size=30, consistency_token=done.consistency_token)
+    there.upsert_user(User(user_id="profiled"))
+    assert _ids(here.recommend("profiled", page_size=30)) == _ids(known)
+
+
+def test_an_item_above_a_limit_is_in_no_slate_of_that_user(here: Recency, there: Recency, film_ids: list[str]) -> None:
+    films = [here.get_item(item_id) for item_id in _ids(here.recommend("", page_size=10))]
+    try:
+        here.upsert_items([Item(item_id=f.item_id, title=f.title, categories=f.categories, maturity=50) for f in films])
+        here.upsert_user(User(user_id="young", maturity_limit=49))
+        wicked = {film.item_id for film in films}
+        for slate in (
+            there.recommend("young", page_size=50),
+            there.recommend("young", page_size=10, seed_item_ids=sorted(wicked)[:2]),
+            there.recommend("young", candidate_item_ids=film_ids[:500], page_size=50),
+            there.recommend("young", query=films[0].title, query_weight=1.0),
+        ):
+            assert not wicked & set(_ids(slate))
+            assert len(_ids(slate)) >= 10
+        assert wicked & set(_ids(there.recommend("old", page_size=50)))
+        there.upsert_user(User(user_id="young", maturity_limit=50), ["maturity_limit"])
+        assert wicked & set(_ids(here.recommend("young", page_size=50)))
+    finally:
+        here.upsert_items(films)
+
+
+def test_who_refuses_personalization_is_answered_as_somebody_unknown(here: Recency, there: Recency) -> None:
+    unknown = here.recommend("", page_size=20)
+    here.feedback([event("private", item_id, "CLICK") for item_id in _ids(unknown)[:5]])
+    done = here.upsert_user(User(user_id="private", attributes={"age": 24}, consent=Consent(personalization=False)))
+    slate = there.recommend("private", page_size=20, consistency_token=done.consistency_token)
+    assert _ids(slate) == _ids(unknown)
+    assert (slate.freshness.events_used, slate.freshness.behaviour_time) == (0, None)
+    assert {place.source for place in slate.recommendations} == {Source.TREND}
+    assert len(there.get_user("private").history) == 5
+
+
+def test_the_command_line_stores_shows_exports_and_erases(
+    stack: ServedStack, here: Recency, there: Recency, tmp_path: Path
+) -> None:
+    def user(*arguments: str) -> Any:
+        return stack.folder.run("user", *arguments, "--address", stack.here.address)
+
+    user("set", "gone", "--profile", "24-year-old technician", "--attribute", "age=24", "--no-training")
+    user("set", "gone", "--maturity-limit", "80", "--attribute", "age=")
+    shown = user("show", "gone")
+    assert shown["user"]["attributes"] == {"profile": "24-year-old technician"}
+    assert (shown["user"]["maturity_limit"], shown["user"]["consent"]) == (80, {"training": False})
+    clicked = _ids(there.recommend("gone"))[0]
+    there.feedback([event("gone", clicked, "CLICK")])
+    user("export", "gone", "--out", str(tmp_path / "gone.jsonl"))
+    lines = [json.loads(line) for line in (tmp_path / "gone.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [next(iter(line)) for line in lines] == ["user", "event", "slate"]
+    assert any(isinstance(part, Event) and part.item_id == clicked for part in there.export_user("gone"))
+    done = user("delete", "gone", "--yes")
+    assert done["erased_events"] == 1
+    for client in (there, here):
+        with pytest.raises(NotFound):
+            client.get_user("gone")
+        with pytest.raises(NotFound):
+            list(client.export_user("gone"))
+    for client in (there, here):
+        assert clicked in _ids(client.recommend("gone", page_size=50, include_seen=False))
+    [entry, *_] = stack.folder.run("audit", "list", "--action", "erase")
+    assert str(entry["number"]) == done["audit_id"]
+    assert b"24-year-old technician" not in b"".join(
+        path.read_bytes() for path in stack.folder.path.glob("store.db*") if path.suffix != ".db-shm"
+    )
