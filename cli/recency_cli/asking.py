@@ -9,7 +9,7 @@ import typer
 from recency_cli.context import Json, settings_of
 
 if TYPE_CHECKING:
-    from recency import Freshness, Promotion, Recency, Slate
+    from recency import Promotion, Recency
 
 Address = Annotated[str | None, typer.Option(help="The gateway (default: gateway.grpc_address).")]
 
@@ -41,11 +41,16 @@ def recommend(
     exploration: Annotated[float, typer.Option(min=0, max=1, help="The chance of each place to be drawn.")] = 0.0,
     page: Annotated[str, typer.Option(metavar="TOKEN", help="The next page, by the token of the last.")] = "",
     token: Annotated[list[str] | None, typer.Option(help="A write's consistency token; may be repeated.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why each item is there.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Say how the answer came about, and what is not in it.")
+    ] = False,
+    locale: Annotated[str, typer.Option(help="The language of reasons: en or zh.")] = "",
     address: Address = None,
     json: Json = False,
 ) -> None:
     """Show what a user would be shown now, and how fresh that is."""
-    from recency_cli.screen import console, print_json
+    from recency_cli.slates import print_slate
 
     with gateway(context, address) as client:
         slate = client.recommend(
@@ -64,18 +69,12 @@ def recommend(
             exploration=exploration or None,
             page_token=page,
             consistency_token=token or (),
+            explain=explain,
+            trace=trace,
+            context={"locale": locale} if locale else {},
             view="ITEMS",
         )
-    if json:
-        print_json(slate_json(slate))
-        return
-    screen = console()
-    screen.print(slate_table(slate, f"for user {user}" if user else "for somebody unknown"))
-    screen.print(freshness_line(slate.freshness), style="dim")
-    if slate.next_page_token:
-        screen.print(f"next page: the same command with --page {slate.next_page_token}", style="dim")
-    if slate.degraded:
-        screen.print(f"degraded: {slate.degraded_reason}", style="yellow")
+    print_slate(slate, f"for user {user}" if user else "for somebody unknown", json)
 
 
 def _promotion(text: str) -> Promotion:
@@ -148,53 +147,3 @@ class gateway:
                 f"the gateway at {self.address} does not answer ({error}); "
                 "start it with recency up, or name it with --address"
             ) from error
-
-
-def slate_json(slate: Slate) -> dict[str, Any]:
-    """A slate for scripts."""
-    fresh = slate.freshness
-    return {
-        "recommendation_id": slate.recommendation_id,
-        "recommendations": [
-            {"item_id": r.item_id, "title": r.item.title if r.item else "", "score": r.score,
-             "probability": r.probability, "source": r.source.name,
-             "propensity": r.propensity, "promotion": r.promotion}
-            for r in slate.recommendations
-        ],
-        "freshness": {
-            "release": fresh.release, "events_used": fresh.events_used,
-            "behaviour_time": fresh.behaviour_time, "trained_through_time": fresh.trained_through_time,
-            "catalog_time": fresh.catalog_time,
-        },
-        "degraded": slate.degraded,
-        "degraded_reason": slate.degraded_reason,
-        "missing_item_ids": list(slate.missing_item_ids),
-        "next_page_token": slate.next_page_token,
-    }  # fmt: skip
-
-
-def slate_table(slate: Slate, title: str) -> Any:
-    """A slate as a table with titles."""
-    from recency_cli.screen import table
-
-    rows = []
-    for place, r in enumerate(slate.recommendations, 1):
-        name, categories = (r.item.title, " ".join(r.item.categories)) if r.item else ("", "")
-        chance = "" if r.probability is None else f"{r.probability:.1%}"
-        rows.append((place, r.item_id, name, categories, f"{r.score:.2f}", chance))
-    return table(title, ("#", "item", "title", "categories", "score", "chance"), rows, right=("#", "score", "chance"))
-
-
-def freshness_line(fresh: Freshness) -> str:
-    """How fresh an answer is, in one line."""
-    from recency_cli.screen import age
-
-    parts = [f"release {fresh.release}" if fresh.release else "no release"]
-    for name, value in (
-        ("trained through", fresh.trained_through_age),
-        ("newest event used", fresh.behaviour_age),
-        ("newest catalogue change", fresh.catalog_age),
-    ):
-        if value is not None:
-            parts.append(f"{name} {age(value.total_seconds())} ago")
-    return " · ".join([*parts, f"{fresh.events_used} events used"])

@@ -123,8 +123,8 @@ def _act_clicks(
 ) -> dict[str, Any]:
     """A slate, three clicks, and the slate after them."""
     from recency import event
-    from recency_cli.asking import freshness_line, slate_table
     from recency_cli.screen import milliseconds, table
+    from recency_cli.slates import freshness_line, slate_table
     from recency_cli.story import films_to_click, genre_to_click, moves
 
     screen.rule(f"[bold]3 · What user {viewer.user_id} is shown", align="left")
@@ -166,8 +166,8 @@ def _act_film(
 ) -> dict[str, Any]:
     """A film that never existed: found by words at once, and ranked for two users."""
     from recency import Item
-    from recency_cli.asking import slate_table
     from recency_cli.screen import milliseconds
+    from recency_cli.slates import slate_table
     from recency_cli.story import rank_of, share
 
     screen.rule("[bold]5 · A film that never existed", align="left")

@@ -6,6 +6,7 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from recency.v1 import recommendation_pb2
 from recency_server.query import Freshness, Slate
+from recency_server.told import Trace
 
 
 def answer(slate: Slate) -> recommendation_pb2.RecommendResponse:
@@ -22,6 +23,8 @@ def answer(slate: Slate) -> recommendation_pb2.RecommendResponse:
             one.promotion = placed.promotion
         if placed.item is not None:
             one.item.CopyFrom(placed.item)
+        for kind, text, event_id, item_id, contribution in placed.reasons:
+            one.reasons.add(kind=kind, text=text, event_id=event_id, item_id=item_id, contribution=contribution)
     _fill(response.freshness, slate.freshness, slate.answered_micros)
     if slate.degraded:
         response.degraded = True
@@ -29,7 +32,19 @@ def answer(slate: Slate) -> recommendation_pb2.RecommendResponse:
     response.next_page_token = slate.next_page_token
     if slate.missing_item_ids:
         response.missing_item_ids.extend(slate.missing_item_ids)
+    if slate.trace is not None:
+        _tell(response.trace, slate.trace)
     return response
+
+
+def _tell(target: recommendation_pb2.Trace, trace: Trace) -> None:
+    for stage, seconds in trace.stages:
+        target.stages.add(stage=stage).duration.FromNanoseconds(round(seconds * 1e9))
+    target.candidates_by_source.update(trace.candidates_by_source)
+    for cause, number, item_ids in trace.left_out:
+        target.filtered.add(cause=cause, count=number, item_ids=item_ids)
+    target.used_event_ids.extend(trace.used_event_ids)
+    target.unused_event_ids.extend(trace.unused_event_ids)
 
 
 def _fill(target: recommendation_pb2.Freshness, freshness: Freshness, now_micros: int) -> None:

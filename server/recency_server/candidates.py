@@ -23,6 +23,7 @@ _FEW = 0.2
 @dataclass(frozen=True, slots=True)
 class Aim:
     """steer_D     added to the user vector, None for nothing
+    own_D       the part of it that the request did not ask for: the user's profile
     named       indices in the release of the items to rank: the caller's own candidates, or what a filter that lets few
                 through leaves; None to retrieve
     named_ids   their ids, in the same order; with no release all that the catalogue knows
@@ -36,6 +37,7 @@ class Aim:
     missing: tuple[str, ...] = ()
     narrowed: Narrowed | None = None
     degraded: tuple[str, ...] = ()
+    own_D: npt.NDArray[np.float32] | None = None
 
 
 async def aim_at(

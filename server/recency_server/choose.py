@@ -53,6 +53,15 @@ class Choice:
         return decide(await self.score(aim, plain), plain, self.release, showable, Terms(places=places))
 
 
+def bounds(user: User, aim: Aim, query: Query, parts: Parts) -> Showable:
+    """What may be shown now. What is pinned to a later page has its place there."""
+    now = parts.clock()
+    effect = parts.rules.in_force.effect(now)
+    later = frozenset(pin.target for pin in effect.pins if pin.place > query.offset + query.page_size)
+    placed = later if query.candidate_item_ids is None else frozenset()
+    return Showable(user, query, parts.follower.catalog, now, aim.narrowed, effect, placed)
+
+
 async def choose(
     release: Release | None,
     user: User,
@@ -64,11 +73,8 @@ async def choose(
 ) -> tuple[Scored, tuple[Placed, ...]]:
     """Scores and decides. Where what was retrieved does not fill the slate within a filter or caps, more is ranked: neither
     empties a slate that could be filled."""
-    now, catalog, config = parts.clock(), parts.follower.catalog, parts.config.policy
-    effect = parts.rules.in_force.effect(now)
-    later = frozenset(pin.target for pin in effect.pins if pin.place > query.offset + query.page_size)
-    placed = later if query.candidate_item_ids is None else frozenset()
-    showable = Showable(user, query, catalog, now, aim.narrowed, effect, placed)
+    config, showable = parts.config.policy, bounds(user, aim, query, parts)
+    catalog, effect = showable.catalog, parts.rules.in_force.effect(showable.now_micros)
     choice = Choice(release, user, aim, query, left, parts, showable)
     wide = replace(query, page_size=min(_CAPPED * query.page_size, MAX_PAGE_SIZE)) if config.capped else query
     pins = [pin for pin in effect.pins if query.offset < pin.place <= query.offset + query.page_size]
@@ -76,7 +82,7 @@ async def choose(
     if pins or query.promotions:
         # At once, so that what they ask of the model shares a batch where it can.
         scored, given = await asyncio.gather(choice.score(aim, wide), _given(choice, pins))
-        showable = replace(showable, placed=placed.union(there.item_id for there in given.values()))
+        showable = replace(showable, placed=showable.placed.union(there.item_id for there in given.values()))
     else:
         scored = await choice.score(aim, wide)
     places = query.page_size - len(given)

@@ -11,6 +11,7 @@ from recency.v1 import item_pb2, recommendation_pb2
 from recency_features.history import Interaction
 from recency_server.paging import Page
 from recency_server.promotion import Promotion
+from recency_server.told import Reason, Trace
 
 # Microseconds since 1970; an argument everywhere, so that benches and tests can drive it by event time.
 Clock = Callable[[], int]
@@ -39,6 +40,8 @@ class Query:
     user_id: str = ""
     page_size: int = 10
     recent: tuple[Interaction, ...] = ()
+    # The ids of these events, in the same order; empty texts where they have none.
+    recent_ids: tuple[str, ...] = ()
     text: str = ""
     text_weight: float = 0.5
     # None: retrieve; otherwise rank only these.
@@ -64,6 +67,8 @@ class Query:
     strict: bool = False
     max_staleness_micros: int | None = None
     with_items: bool = False
+    explain: bool = False
+    trace: bool = False
     # Logged with the slate.
     labels: Mapping[str, str] = field(default_factory=dict)
     context_json: str = ""
@@ -93,6 +98,7 @@ class Placed(NamedTuple):
     # The promotion that placed it, empty for none.
     promotion: str = ""
     item: item_pb2.Item | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +125,6 @@ class Slate:
     degraded: tuple[str, ...] = ()
     missing_item_ids: tuple[str, ...] = ()
     next_page_token: str = ""
-    # Whether rules, caps or a share for new items had a say, besides the ranking.
+    # Whether rules, caps, a share for new items, the user's profile or its limits had a say, besides the ranking.
     ruled: bool = False
+    trace: Trace | None = None

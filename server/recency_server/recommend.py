@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
-from recency_server.candidates import aim_at
+from recency_server.candidates import Aim, aim_at
 from recency_server.choose import choose
 from recency_server.errors import StaleRefused, TooLate
+from recency_server.explain import explain
 from recency_server.paging import MAX_PAGES, Page, encode_page
 from recency_server.parts import Parts
 from recency_server.people import with_profile
 from recency_server.query import Deadline, Freshness, Placed, Query, Slate
 from recency_server.reading import User, leaves_out_seen, read_user
 from recency_server.release import Release
+from recency_server.score import Scored
+from recency_server.told import Trace
+from recency_server.trace import Laps, trace_of
 from recency_store.errors import StoreError
 
 # The follower notes that it has everything this often at the least; less is not measured.
@@ -31,7 +36,9 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
     def left() -> float:
         return _left(deadline, parts)
 
+    laps = Laps(query.trace)
     behind = await _catch_up(query, deadline, parts)
+    laps.end("catch up")
     parts.filters.check(query)
     if query.page is not None:
         shown = await parts.slates.earlier(query.page)
@@ -44,13 +51,19 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         leave_out_seen = leaves_out_seen(query, release, config.exclude_seen, config.repeat_share)
         people = config.people
         user = await read_user(parts.users, query, release, leave_out_seen, people.maturity_limit, left())
+        laps.end("read the user")
         narrowed = parts.filters.up_to_maturity(parts.filters.narrow(query.filter), user.maturity_limit)
         aim = await aim_at(release, query, narrowed, left(), parts.encoder, parts.follower)
         aim = await with_profile(aim, release, user, parts.encoder, people, left())
+        laps.end("aim")
         scored, placed = await choose(release, user, aim, query, dice, left, parts)
-        freshness = _freshness(release if scored.by_model else None, user, parts)
+        laps.end("score and decide")
+        own = aim.steer_D is None and aim.narrowed is None and user.profile.personal
+        by_model = release if scored.by_model else None
+        freshness = _freshness(by_model, user, parts)
+        placed, trace, untold = await _tell(laps, scored, placed, by_model, user, aim, query, left, parts)
     stale = _too_stale(query, freshness, parts)
-    degraded = (*behind, *stale, *user.degraded, *aim.degraded, *scored.degraded)
+    degraded = (*behind, *stale, *user.degraded, *aim.degraded, *scored.degraded, *untold)
     if query.with_items:
         placed, unread = await _with_items(placed, deadline, parts)
         degraded += unread
@@ -62,13 +75,36 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         degraded=degraded,
         missing_item_ids=aim.missing,
         next_page_token=_next_page(query, recommendation_id, len(placed)),
-        ruled=config.policy.has_a_say or bool(parts.rules.in_force.rules.rules),
+        ruled=config.policy.has_a_say or bool(parts.rules.in_force.rules.rules) or not own,
+        trace=trace,
     )
     parts.counters.note(degraded)
     watched.answered(slate.recommendation_id, scored.by_model)
     parts.slates.record(query, slate)
     parts.shadow.offer(release, user, query, slate)
     return slate
+
+
+async def _tell(
+    laps: Laps,
+    scored: Scored,
+    placed: tuple[Placed, ...],
+    release: Release | None,
+    user: User,
+    aim: Aim,
+    query: Query,
+    left: Callable[[], float],
+    parts: Parts,
+) -> tuple[tuple[Placed, ...], Trace | None, tuple[str, ...]]:
+    """The places with their reasons, the trace, and what is missing of either; nothing is done where neither is wanted."""
+    trace, untold = None, tuple[str, ...]()
+    if query.explain:
+        placed, untold = await explain(placed, release, user, aim, query, left, parts)
+        laps.end("explain")
+    if query.trace:
+        trace, untraced = await trace_of(laps, scored, placed, release, user, query, aim, left(), parts)
+        untold += untraced
+    return placed, trace, untold
 
 
 def _next_page(query: Query, recommendation_id: str, placed: int) -> str:

@@ -112,6 +112,11 @@ class Release:
         """When each item was first stored, by index; 0 for one that is not there any more."""
         return self._created_N[: len(self.item_ids)]
 
+    def live_biases(self, item_ids: Iterable[str]) -> dict[str, float]:
+        """What each item's trend since the release was trained adds to its score; those that the release knows."""
+        known = ((item_id, self.index_of.get(item_id)) for item_id in item_ids)
+        return {item_id: float(self._bias[index]) for item_id, index in known if index is not None}
+
     def sampled_vectors(self, size: int) -> F32:
         """About so many of the release's own item vectors, always the same ones."""
         vectors_SD: F32 = self._items_ND[:: max(1, self.item_count // size)]

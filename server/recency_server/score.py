@@ -91,6 +91,13 @@ class Scorer:
         self, release: Release | None, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
     ) -> Scored:
         """Scores by the models; where they cannot answer now or not in time, by trend, and says so."""
+        scored = await self._score(release, user, aim, query, now_micros, within_seconds)
+        # A trace counts all that was scored; else it is made only as far as somebody reads.
+        return replace(scored, ranked=tuple(scored.ranked)) if query.trace else scored
+
+    async def _score(
+        self, release: Release | None, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
+    ) -> Scored:
         if release is None or user.rows is None:
             return self._trending(query, aim, "model: no release is live")
         try:

@@ -106,7 +106,7 @@ def _page_token(value: str, reading: Reading) -> None:
 def _recent_events(value: Sequence[Any], reading: Reading) -> None:
     if not reading.check("recent_events", count(len(value), 0, limits.RECENT_EVENTS, "events")):
         return
-    recent: list[Interaction] = []
+    recent: list[tuple[Interaction, str]] = []
     for index, event in enumerate(value):
         problems = event_problems(event, reading.now_micros, stored=False)
         if event.user_id and reading.user_id and event.user_id != reading.user_id:
@@ -115,9 +115,10 @@ def _recent_events(value: Sequence[Any], reading: Reading) -> None:
             reading.problems += with_prefix(problems, f"recent_events[{index}].")
         elif event.item_id:
             time = micros(event.event_time) if event.HasField("event_time") else reading.now_micros
-            recent.append(Interaction(event.item_id, event.type, time))
-    recent.sort(key=lambda interaction: interaction.time_micros)
-    reading.query["recent"] = tuple(recent)
+            recent.append((Interaction(event.item_id, event.type, time), event.event_id))
+    recent.sort(key=lambda pair: pair[0].time_micros)
+    reading.query["recent"] = tuple(interaction for interaction, _ in recent)
+    reading.query["recent_ids"] = tuple(event_id for _, event_id in recent)
 
 
 def _tokens(value: Sequence[str], reading: Reading) -> None:
@@ -150,24 +151,18 @@ def _view(value: int, reading: Reading) -> None:
     reading.query["with_items"] = value == recommendation_pb2.RECOMMEND_VIEW_ITEMS
 
 
+def _explain(value: bool, reading: Reading) -> None:
+    reading.query["explain"] = value
+
+
+def _trace(value: bool, reading: Reading) -> None:
+    reading.query["trace"] = value
+
+
 def _validate_only(value: bool, reading: Reading) -> None:
     """The service reads it: nothing is computed then."""
 
 
-def _later(field: str, instead: str) -> Callable[[Any, Reading], None]:
-    """A field of a later version."""
-
-    def read(value: Any, reading: Reading) -> None:
-        reading.problems.append(Problem(field, instead, later=True))
-
-    return read
-
-
-# What to do instead of each field that a later version will have.
-LATER: Mapping[str, str] = {
-    "explain": "is not implemented yet; leave it out",
-    "trace": "is not implemented yet; leave it out, and see freshness, degraded_reason and /metrics",
-}
 _READERS: Mapping[str, Callable[[Any, Reading], None]] = {
     "user_id": _user_id,
     "session_id": _session_id,
@@ -181,7 +176,8 @@ _READERS: Mapping[str, Callable[[Any, Reading], None]] = {
     "strict_consistency": _strict,
     "max_staleness": _max_staleness,
     "view": _view,
+    "explain": _explain,
+    "trace": _trace,
     "validate_only": _validate_only,
     **AIM_READERS,
-    **{name: _later(name, LATER[name]) for name in LATER},
 }

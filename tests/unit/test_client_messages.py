@@ -19,10 +19,10 @@ from recency.v1 import event_pb2, item_pb2, recommendation_pb2, release_pb2
 NOON = datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 EXPORTED = """
-Activation AsyncRecency DeadlineExceeded DeleteResult Event EventType FailedPrecondition FeedbackResult FieldViolation
-Freshness HideResult InvalidArgument Item NotFound Overloaded Promotion Recency RecencyError RecommendView
-Recommendation Release ReleaseArm ReleaseShadow ReleaseState ReleaseUse ServerError Slate Source Unavailable
-Unimplemented UpsertResult event
+Activation AsyncRecency Consent DeadlineExceeded DeleteResult Erased Event EventType FailedPrecondition FeedbackResult
+FieldViolation FilteredCandidates Freshness HideResult InvalidArgument Item KnownUser NotFound Overloaded Promotion
+Reason ReasonKind Recency RecencyError RecommendView Recommendation Release ReleaseArm ReleaseShadow ReleaseState
+ReleaseUse ServedSlate ServerError Slate Source Trace Unavailable Unimplemented UpsertResult User UserStored event
 """
 
 

@@ -203,26 +203,37 @@ async def _exploration(gateway: Any, click: Any, refused: Any) -> None:
     assert not any(place.HasField("propensity") for place in answer.recommendations)
 
 
-LATER: dict[str, Any] = {"explain": True, "trace": True}
+@field("explain")
+async def _explain(gateway: Any, click: Any, refused: Any) -> None:
+    # Without a release it is what trends, and it says that no more can be told.
+    await gateway.feedback(click("e", "i-1", user_id="somebody"))
+    english = await gateway.recommend(explain=True, page_size=20)
+    chinese = await gateway.recommend(explain=True, page_size=20, context={"locale": "zh-CN"})
+    assert {place.item_id: place.reasons[0].text for place in english.recommendations}["i-1"] == "Is trending now"
+    assert {place.item_id: place.reasons[0].text for place in chinese.recommendations}["i-1"] == "近期热门"
+    assert "explain: " in english.degraded_reason
+    assert not any(place.reasons for place in (await gateway.recommend()).recommendations)
 
 
-def test_every_field_has_a_behaviour_or_is_for_later() -> None:
-    assert {f.name for f in recommendation_pb2.RecommendRequest.DESCRIPTOR.fields} == BEHAVIOURS.keys() | LATER.keys()
-    assert not BEHAVIOURS.keys() & LATER.keys()
+@field("trace")
+async def _trace(gateway: Any, click: Any, refused: Any) -> None:
+    assert not (await gateway.recommend()).HasField("trace")
+    await gateway.feedback(click("e", "i-1"))
+    trace = (await gateway.recommend(user_id="u", trace=True, exclude_item_ids=["i-2"], include_seen=False)).trace
+    filtered = {one.cause: list(one.item_ids) for one in trace.filtered}
+    assert (filtered["seen"], filtered["excluded"]) == (["i-1"], ["i-2"])
+    assert list(trace.unused_event_ids) == ["e"]
+    assert all(stage.duration.ToNanoseconds() >= 0 for stage in trace.stages)
+
+
+def test_every_field_has_a_behaviour() -> None:
+    assert {f.name for f in recommendation_pb2.RecommendRequest.DESCRIPTOR.fields} == BEHAVIOURS.keys()
 
 
 @pytest.mark.parametrize("name", sorted(BEHAVIOURS))
 async def test_a_field_does_what_it_says(name: str, gateway: Any, click: Any, refused: Any) -> None:
     await gateway.upsert(*({"item_id": f"i-{n}", "title": f"Title of i-{n}"} for n in range(15)))
     await BEHAVIOURS[name](gateway, click, refused)
-
-
-async def test_a_field_for_later_answers_unimplemented_and_what_to_do(gateway: Any, refused: Any) -> None:
-    for name, value in LATER.items():
-        answer = await refused(gateway.recommend(user_id="u", **{name: value}))
-        assert answer.code is grpc.StatusCode.UNIMPLEMENTED
-        assert answer.message.startswith(f"{name} ")
-        assert "; " in answer.message, "it does not say what to do instead"
 
 
 LATER_METHODS = {

@@ -1,0 +1,123 @@
+"""How an answer came about: how long each stage took, what was scored, what was left out and why, which events counted.
+
+"Why is my item not in it?" is asked with the item as `candidate_item_ids`: then the causes are those of the named items.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from recency.v1 import recommendation_pb2
+from recency_server.candidates import Aim
+from recency_server.catalog import Catalog
+from recency_server.choose import bounds
+from recency_server.parts import Parts
+from recency_server.query import Placed, Query
+from recency_server.reading import User
+from recency_server.release import Release
+from recency_server.score import Scored
+from recency_server.told import LeftOut, Trace
+from recency_server.user_events import UserEvents, history_in, read_events
+from recency_store.errors import StoreError
+
+# Items that a cause names.
+_NAMED = 20
+# Gives what keeps an item out; empty where nothing does.
+Cause = Callable[[str], str]
+
+
+class Laps:
+    """How long each stage of one answer took, where that is wanted; else each lap is a look at a flag."""
+
+    __slots__ = ("_since", "stages")
+
+    def __init__(self, wanted: bool) -> None:
+        self._since = time.perf_counter() if wanted else 0.0
+        self.stages: list[tuple[str, float]] = []
+
+    def end(self, stage: str) -> None:
+        """A stage has ended, and the next one begins."""
+        if self._since:
+            now = time.perf_counter()
+            self.stages.append((stage, now - self._since))
+            self._since = now
+
+
+async def trace_of(
+    laps: Laps,
+    scored: Scored,
+    placed: tuple[Placed, ...],
+    release: Release | None,
+    user: User,
+    query: Query,
+    aim: Aim,
+    within_seconds: float,
+    parts: Parts,
+) -> tuple[Trace, tuple[str, ...]]:
+    """The trace, and what is missing of it. `release` is None where no model took part."""
+    history = [] if release is None or user.rows is None else history_in(user.rows, release)
+    ranked = [item_id for item_id, _ in scored.ranked]
+    showable = bounds(user, aim, query, parts)
+    catalog = showable.catalog
+
+    def left_out_items() -> tuple[LeftOut, ...]:
+        scope = list(catalog.entries) if query.candidate_item_ids is None else query.candidate_item_ids
+        return left_out(scope, ranked, {p.item_id for p in placed}, showable.cause, catalog, release)
+
+    in_thread = asyncio.get_running_loop().run_in_executor
+    events, missing = UserEvents((), ()), tuple[str, ...]()
+    out = await in_thread(parts.threads, left_out_items)
+    try:
+        async with asyncio.timeout(within_seconds):
+            limit = parts.config.users.events_limit
+            events = await in_thread(parts.threads, read_events, parts.store, query, history, limit)
+    except TimeoutError:
+        missing = ("trace: the user's events were not read in time",)
+    except StoreError as error:
+        missing = (f"trace: the store does not answer ({error})",)
+    laps.end("trace")
+    used = tuple(event_id for event_id in events.used if event_id)
+    return Trace(tuple(laps.stages), _by_source(scored, ranked, placed), out, used, events.unused), missing
+
+
+def left_out(
+    scope: Iterable[str],
+    ranked: list[str],
+    placed: set[str],
+    cause: Cause,
+    catalog: Catalog,
+    release: Release | None,
+) -> tuple[LeftOut, ...]:
+    """Every item of a scope that is not in the slate, by its cause: what policy keeps out, what no model can score yet, what
+    retrieval did not bring, and what ranked below the slate (the next ones first). Safe in a thread."""
+    place_of = {item_id: place for place, item_id in enumerate(ranked)}
+    by_cause: dict[str, list[str]] = defaultdict(list)
+    for item_id in scope:
+        if item_id in placed:
+            continue
+        if item_id not in catalog.entries:
+            by_cause["unknown"].append(item_id)
+        elif why := cause(item_id):
+            # What has its place already and is not here has it on another page.
+            by_cause["pinned" if why == "placed" else why].append(item_id)
+        elif item_id in place_of:
+            by_cause["rank"].append(item_id)
+        elif release is not None and item_id not in release.index_of:
+            by_cause["not embedded"].append(item_id)
+        else:
+            by_cause["not retrieved"].append(item_id)
+    by_cause["rank"].sort(key=lambda item_id: place_of[item_id])
+    return tuple(LeftOut(why, len(found), tuple(found[:_NAMED])) for why, found in sorted(by_cause.items()) if found)
+
+
+def _by_source(scored: Scored, ranked: list[str], placed: Iterable[Placed]) -> dict[str, int]:
+    """How many items each source gave. What promotions and new items have in the slate they gave besides."""
+    name = recommendation_pb2.Source.Name
+    counts = {name(scored.source): len(ranked)}
+    for one in placed:
+        if one.source != scored.source:
+            counts[name(one.source)] = counts.get(name(one.source), 0) + 1
+    return counts
