@@ -12,6 +12,7 @@ import pytest
 from recency.v1 import item_pb2, recommendation_pb2
 from recency_inference import errors as inference_errors
 from recency_server.parts import Parts
+from recency_server.people import PeopleConfig
 from recency_server.policy_config import PolicyConfig
 from recency_server.promotion import Promotion
 from recency_server.query import Deadline, Query, Slate
@@ -271,3 +272,12 @@ async def test_without_a_model_a_new_item_of_a_trending_category_comes_before_on
         within = await slate_of(parts, filter="categories:B")
     assert ids(slate) == ["hot", "hot and new", "cold", "cold and newer"]
     assert ids(within) == ["cold", "cold and newer"]
+
+
+async def test_a_pin_does_not_lift_a_maturity_limit(opened: Open, rules: Write, store: MemoryStore) -> None:
+    store.upsert_items([NewItem(item_pb2.Item(item_id=ITEMS[60], maturity=50))], NOW)
+    policy = rules('pin = "item-060"\nplace = 1', 'pin = "item-061"\nplace = 2')
+    async with opened(policy=policy, people=PeopleConfig(maturity_limit=18)) as parts:
+        assert ids(await slate_of(parts))[:3] == [ITEMS[0], ITEMS[61], ITEMS[1]]
+    async with opened(gateway_id="g2", policy=policy) as parts:
+        assert ids(await slate_of(parts))[:3] == [ITEMS[60], ITEMS[61], ITEMS[0]]
