@@ -178,3 +178,18 @@ async def test_trends_are_folded_anew_without_who_was_erased_or_refuses(store: M
         assert count(parts, ITEMS[3]) == pytest.approx(2.0)
         store.put_user(user_pb2.User(user_id="v"), NOW)
         await until(lambda: count(parts, ITEMS[3]) == pytest.approx(4.0))
+
+
+async def test_a_slate_that_a_person_had_a_say_in_is_logged_as_one_the_log_cannot_make_again(
+    store: MemoryStore, live_release: Any, opened: Any
+) -> None:
+    store.upsert_items([NewItem(item_pb2.Item(item_id=ITEMS[9], title="a", maturity=50))], NOW)
+    async with opened() as parts:
+        assert not (await _ask(parts)).ruled
+        for fields in (
+            {"attributes": {"profile": "robots"}},
+            {"maturity_limit": 9},
+            {"consent": {"personalization": False}},
+        ):
+            store.put_user(user_pb2.User(user_id="u", **fields), NOW)
+            assert (await _ask(parts)).ruled, fields
