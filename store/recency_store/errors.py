@@ -8,6 +8,7 @@ StoreError
 ├── LeaseLost           stop: somebody else holds the lease now
 ├── UnknownRelease      fix the request: there is no such release
 ├── RejectedRelease     fix the request: the release was rejected and may not serve
+├── NothingToReview     look again: nobody has reported the item since it was last looked at
 ├── StateChanged        look again: somebody has moved the release, or stored the user, meanwhile
 └── ManifestError       fix the release: a file is missing, corrupt or of another version
 """
@@ -45,6 +46,10 @@ class UnknownRelease(StoreError):
 
 class RejectedRelease(StoreError):
     """A rejected release was to serve."""
+
+
+class NothingToReview(StoreError):
+    """An item without an open report was to be decided on."""
 
 
 class StateChanged(StoreError):

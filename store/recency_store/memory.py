@@ -11,7 +11,15 @@ from dataclasses import replace
 
 from recency.v1 import event_pb2, user_pb2
 from recency_store.erasure import erasure_note, user_digest
-from recency_store.errors import LeaseLost, RejectedRelease, StateChanged, StoreClosed, StoreError, UnknownRelease
+from recency_store.errors import (
+    LeaseLost,
+    NothingToReview,
+    RejectedRelease,
+    StateChanged,
+    StoreClosed,
+    StoreError,
+    UnknownRelease,
+)
 from recency_store.records import (
     EXCLUSIVE_STATES,
     SERVING_STATES,
@@ -27,12 +35,14 @@ from recency_store.records import (
     NewItem,
     ReleaseRecord,
     ReleaseState,
+    Review,
+    Rewrite,
     SlateRecord,
     StoredItem,
     StoredUser,
     last_good,
 )
-from recency_store.rows import event_row, item_payload, trains, user_payload
+from recency_store.rows import event_row, item_payload, merged_user, report_reason, trains, user_payload
 
 
 class MemoryStore:
@@ -48,9 +58,13 @@ class MemoryStore:
         self._sequence_of: dict[str, int] = {}
         self._items: dict[str, StoredItem] = {}
         self._audit: list[AuditEntry] = []
+        # Item → the newest change that there was when it was decided on.
+        self._reviewed: dict[str, int] = {}
         self._users: dict[str, StoredUser] = {}
         # By the user's digest, the newest erasure of each.
         self._erasures: dict[str, Erasure] = {}
+        self._rewrites: list[tuple[Rewrite, str]] = []
+        self._rewritten = 0
         self._release = 0
         self._releases: dict[int, ReleaseRecord] = {}
         self._reserved: dict[str, int] = {}
@@ -98,6 +112,11 @@ class MemoryStore:
         events.sort(key=lambda e: (e.time_micros, e.sequence))
         return events[-limit:] if limit > 0 else []
 
+    def get_events(self, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
+        """As the protocol says."""
+        with self._open():
+            return {e.event_id: e for e in self._log if e.event_id in set(event_ids)}
+
     def read_log(self, after: int, limit: int) -> list[LoggedEvent]:
         """As the protocol says."""
         with self._open():
@@ -123,7 +142,8 @@ class MemoryStore:
             items = {i.revision: i for i in self._items.values() if i.revision > after}
             users = {u.revision: u for u in self._users.values() if u.revision > after}
             erasures = {e.number: e for e in self._erasures.values() if e.number > after}
-            numbers = sorted([*events, *items, *users, *erasures])
+            rewrites = {r.sequence: r for r, _ in self._rewrites if r.sequence > after}
+            numbers = sorted([*events, *items, *users, *erasures, *rewrites])
             more = len(numbers) > limit
             kept = numbers[: max(0, limit)]
             through = (kept[-1] if kept else after) if more else max(after, self._sequence)
@@ -134,6 +154,7 @@ class MemoryStore:
             more=more,
             users=tuple(users[n] for n in kept if n in users),
             erasures=tuple(erasures[n] for n in kept if n in erasures),
+            rewrites=tuple(rewrites[n] for n in kept if n in rewrites),
         )
 
     # --- items -----------------------------------------------------------------------------------------------------
@@ -206,6 +227,52 @@ class MemoryStore:
                 )
             return self._sequence, missing
 
+    # --- reviews ---------------------------------------------------------------------------------------------------
+    def reviews(self, limit: int) -> list[Review]:
+        """As the protocol says."""
+        found = [
+            Review(
+                item_id=item_id,
+                reports=len(reports),
+                users=len({e.user_id for e in reports}),
+                first_micros=min(e.time_micros for e in reports),
+                newest_micros=max(e.time_micros for e in reports),
+                reason=report_reason(reports[-1].payload),
+                through=reports[-1].sequence,
+            )
+            for item_id, reports in self._open_reports().items()
+        ]
+        return sorted(found, key=lambda r: (-r.users, -r.through))[: max(0, limit)]
+
+    def _open_reports(self) -> dict[str, list[LoggedEvent]]:
+        found: dict[str, list[LoggedEvent]] = {}
+        with self._open():
+            taken_back = {(e.user_id, e.retracts) for e in self._log if e.retracts}
+            for event in self._log:
+                report = event.type == event_pb2.EVENT_TYPE_REPORT and not event.retracts
+                new = event.sequence > self._reviewed.get(event.item_id, 0)
+                if report and new and (event.user_id, event.event_id) not in taken_back:
+                    found.setdefault(event.item_id, []).append(event)
+        return found
+
+    def resolve_review(
+        self, item_id: str, reason: str, now_micros: Micros, *, hide: bool, through: int | None = None, actor: str = ""
+    ) -> int:
+        """As the protocol says."""
+        with self._open():
+            last = self._sequence if through is None else through
+            if not any(event.sequence <= last for event in self._open_reports().get(item_id, ())):
+                raise NothingToReview(
+                    f"{item_id}: nobody has reported it since it was last looked at; list the reviews"
+                )
+            self._reviewed[item_id] = last
+            if hide:
+                self.hide_items([item_id], reason, now_micros, actor=actor)
+            action = "review-hide" if hide else "review-keep"
+            self._audit.append(AuditEntry(self._next(), now_micros, actor, action, item_id, reason))
+            return self._sequence
+
+    # --- items, read -----------------------------------------------------------------------------------------------
     def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:
         """As the protocol says."""
         with self._open():
@@ -295,6 +362,7 @@ class MemoryStore:
             events = [event for event in self._log if event.user_id == user_id]
             slates = [key for key, slate in self._slates.items() if slate.user_id == user_id]
             stored = self._users.pop(user_id, None)
+            self._rewrites = [(rewrite, owner) for rewrite, owner in self._rewrites if owner != user_id]
             earlier = self._erasures.get(digest)
             if earlier is not None and not (events or slates or stored):
                 self._erasures[digest] = replace(earlier, time_micros=max(earlier.time_micros, now_micros))
@@ -319,6 +387,32 @@ class MemoryStore:
         """The erasure of a user that something of a time falls under."""
         erasure = self._erasures.get(self.user_digest(user_id)) if self._erasures else None
         return erasure if erasure is not None and micros <= erasure.time_micros else None
+
+    def merge_users(self, source_id: str, target_id: str, now_micros: Micros) -> tuple[int, int]:
+        """As the protocol says."""
+        with self._open():
+            moved = sum(event.user_id == source_id for event in self._log)
+            source = self._users.pop(source_id, None)
+            theirs = [slate for slate in self._slates.values() if slate.user_id == source_id]
+            if source_id == target_id or not (moved or source or theirs):
+                if source is not None:
+                    self._users[source_id] = source
+                return self._sequence, 0
+            self._log = [replace(e, user_id=target_id) if e.user_id == source_id else e for e in self._log]
+            self._slates.update({s.recommendation_id: replace(s, user_id=target_id) for s in theirs})
+            if source is not None:
+                merged = merged_user(source, self._users.get(target_id), target_id)
+                self._users[target_id] = replace(merged, revision=self._next(), update_micros=now_micros)
+            # Whose they are now, with whom they are erased.
+            self._rewrites = [(rewrite, target_id if o == source_id else o) for rewrite, o in self._rewrites]
+            self._rewrites += [(Rewrite(self._next(), user_id), target_id) for user_id in (source_id, target_id)]
+            self._rewritten = self._sequence
+            return self._sequence, moved
+
+    def last_rewrite(self) -> int:
+        """As the protocol says."""
+        with self._open():
+            return self._rewritten
 
     # --- releases --------------------------------------------------------------------------------------------------
     def next_release(self, key: str = "") -> int:

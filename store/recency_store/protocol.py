@@ -24,6 +24,7 @@ from recency_store.records import (
     NewItem,
     ReleaseRecord,
     ReleaseState,
+    Review,
     SlateRecord,
     StoredItem,
     StoredUser,
@@ -47,6 +48,10 @@ class Store(Protocol):
         """The user's newest `limit` events (with event time up to `through_micros`), newest last, by (time, sequence)."""
         ...
 
+    def get_events(self, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
+        """The events among the ids that are in the log."""
+        ...
+
     def read_log(self, after: int, limit: int) -> list[LoggedEvent]:
         """Events with sequence > `after`, in order."""
         ...
@@ -61,7 +66,8 @@ class Store(Protocol):
         ...
 
     def changes(self, after: int, limit: int) -> Changes:
-        """Events and changes of items and users numbered over `after`, at most `limit` of all together."""
+        """Events, changes of items and users, and rewrites numbered over `after`, at most `limit` of all together. An event
+        is named with the user whose it is now."""
         ...
 
     # --- items -----------------------------------------------------------------------------------------------------
@@ -86,6 +92,21 @@ class Store(Protocol):
         Appends to the audit log: `actor` is who asked, `why` the reason for showing again (for hiding it is `reason`)."""
         ...
 
+    # --- reviews ---------------------------------------------------------------------------------------------------
+    def reviews(self, limit: int) -> list[Review]:
+        """The items with reports that nobody has decided on, those that most users reported first. Reports that were
+        taken back do not count."""
+        ...
+
+    def resolve_review(
+        self, item_id: str, reason: str, now_micros: Micros, *, hide: bool, through: int | None = None, actor: str = ""
+    ) -> int:
+        """Decides on the reports of an item up to the sequence `through` (all there are): it is hidden with the reason, or
+        stays as it is. Recorded in the audit log as `review-hide` or `review-keep`; answers that record's number.
+        NothingToReview where there is no such report; one that comes later opens the review anew."""
+        ...
+
+    # --- items, read -----------------------------------------------------------------------------------------------
     def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:
         """The items among the ids that are there, deleted ones left out."""
         ...
@@ -156,6 +177,16 @@ class Store(Protocol):
 
     def erasures(self, after: int = 0) -> list[Erasure]:
         """The erasures numbered over `after`, in order."""
+        ...
+
+    def merge_users(self, source_id: str, target_id: str, now_micros: Micros) -> tuple[int, int]:
+        """Makes all that is kept of `source_id` (events, slates, attributes, consent) `target_id`'s, in one transaction;
+        answers (number of the change, events moved). The source is nobody afterwards: what comes under its id from then on
+        is a new visitor's. Done again, it changes nothing."""
+        ...
+
+    def last_rewrite(self) -> int:
+        """The number of the newest rewrite, 0 before the first: what was copied from the log earlier is out of date."""
         ...
 
     # --- releases --------------------------------------------------------------------------------------------------

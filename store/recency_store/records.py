@@ -17,7 +17,10 @@ Micros = int
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
-    """One event as it lies in the log: the columns that are read often, and the whole event as sent."""
+    """One event as it lies in the log: the columns that are read often, and the whole event as sent.
+
+    `user_id` is whose it is now: a merge moves events, and the payload still names who sent it.
+    """
 
     sequence: int
     event_id: str
@@ -27,10 +30,17 @@ class LoggedEvent:
     time_micros: Micros
     value: float | None
     payload: bytes
+    # The `event_id` of the event that this one takes back; empty for none.
+    retracts: str = ""
 
     def event(self) -> event_pb2.Event:
-        """The event as it was sent."""
-        return event_pb2.Event.FromString(self.payload)
+        """The event as it was sent, of the user whose it is now."""
+        event = event_pb2.Event.FromString(self.payload)
+        event.user_id = self.user_id
+        if event.custom_type:
+            # It is stored under the number of its weight.
+            event.type = event_pb2.EVENT_TYPE_CUSTOM
+        return event
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,31 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """An item that users reported and nobody has decided on since.
+
+    `reports` by `users` of them; `reason` is what the newest report says in its context ("" where it says nothing);
+    `through` is the sequence of that report.
+    """
+
+    item_id: str
+    reports: int
+    users: int
+    first_micros: Micros
+    newest_micros: Micros
+    reason: str
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Events of a user that were in the log already were moved to them, or away: what was read of them is out of date."""
+
+    sequence: int
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What happened after a position, up to and with `through`, each kind in the order of its numbers.
 
@@ -151,6 +186,7 @@ class Changes:
     more: bool
     users: tuple[StoredUser, ...] = ()
     erasures: tuple[Erasure, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
 
 
 class ReleaseState(enum.StrEnum):

@@ -43,6 +43,7 @@ def test_a_store_of_version_one_is_migrated_with_all_it_holds(tmp_path, make_eve
     assert store.get_slate("r1").item_ids == ("i0", "i1")
     assert store.get_slate("r1").propensities == ()
     assert store.last_sequence() == 6
+    assert store.merge_users("u", "v", 5)[1] == 3
     store.hide_items(["i0"], "new here", 5)
     assert [e.reason for e in store.audit(5)] == ["new here"]
     store.close()

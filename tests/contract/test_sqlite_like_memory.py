@@ -28,8 +28,9 @@ def events(draw) -> event_pb2.Event:
         event_id=draw(st.one_of(names, st.text(min_size=1, max_size=2, alphabet="xyz"))),
         user_id=draw(names),
         item_id=draw(names),
-        type=draw(st.integers(1, 16)),
+        type=draw(st.one_of(st.integers(1, 16), st.just(15))),
         value=draw(st.one_of(st.none(), st.floats(allow_nan=False))),
+        retracts_event_id=draw(st.sampled_from(["", "", "x", "y"])),
     )
     event.event_time.FromMicroseconds(draw(micros))
     return event
@@ -95,6 +96,16 @@ class SqliteLikeMemory(RuleBasedStateMachine):
     def erase_user(self, name, now):
         self.both("erase_user", name, now, actor="me")
 
+    @rule(visitor=names, user=names, now=micros)
+    def merge_users(self, visitor, user, now):
+        self.both("merge_users", visitor, user, now)
+        self.both("last_rewrite")
+
+    @rule(item=names, hide=st.booleans(), through=st.one_of(st.none(), st.integers(0, 30)), now=micros)
+    def resolve_review(self, item, hide, through, now):
+        self.both("reviews", 3)
+        self.both("resolve_review", item, "seen", now, hide=hide, through=through, actor="me")
+
     @rule()
     def next_release(self):
         self.both("next_release")
@@ -141,6 +152,7 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         self.both("changes", after, limit)
         self.both("read_log", after, limit)
         self.both("scan_log", after, after + limit)
+        self.both("get_events", ["a", "b", "x", "xy"])
 
     @rule(ids=st.lists(names, max_size=4), after=names, limit=small)
     def read_items(self, ids, after, limit):
@@ -173,6 +185,7 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         self.both("audit", 1_000)
         self.both("erasures")
         self.both("users_not_training")
+        self.both("reviews", 1_000)
 
     def teardown(self):
         self.sqlite.close()

@@ -27,6 +27,7 @@ def erase(connection: sqlite3.Connection, user_id: str, digest: str, now_micros:
     events = connection.execute("DELETE FROM events WHERE user_id = ?", (user_id,)).rowcount
     slates = connection.execute("DELETE FROM slates WHERE user_id = ?", (user_id,)).rowcount
     attributes = connection.execute("DELETE FROM users WHERE user_id = ?", (user_id,)).rowcount
+    connection.execute("DELETE FROM rewrites WHERE owner = ?", (user_id,))
     earlier = find(connection, digest)
     if earlier is not None and not (events or slates or attributes):
         connection.execute(

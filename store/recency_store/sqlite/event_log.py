@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from recency_store.records import Appended, Erasure, LoggedEvent, Micros
 from recency_store.rows import EventRow
 from recency_store.sqlite import erasures
 from recency_store.sqlite.numbers import MAX_NUMBER, last_number, take_numbers
 
-_COLUMNS = "sequence, event_id, user_id, item_id, type, time_micros, value, payload"
-_INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "sequence, event_id, user_id, item_id, type, time_micros, value, payload, retracts"
+_INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # Ids looked up by one statement: always as many parameters, so that it is compiled once.
 _IDS_A_LOOKUP = 256
 _LOOKUP = f"SELECT event_id, sequence FROM events WHERE event_id IN ({', '.join('?' * _IDS_A_LOOKUP)})"
@@ -78,6 +78,13 @@ def read_user(
         (user_id, MAX_NUMBER if through_micros is None else through_micros, max(0, limit)),
     ).fetchall()
     return [LoggedEvent(*row) for row in reversed(found)]
+
+
+def get(connection: sqlite3.Connection, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
+    """The events among the ids that are there."""
+    one = f"SELECT {_COLUMNS} FROM events WHERE event_id = ?"
+    found = (connection.execute(one, (event_id,)).fetchone() for event_id in dict.fromkeys(event_ids))
+    return {row[1]: LoggedEvent(*row) for row in found if row is not None}
 
 
 def read_log(connection: sqlite3.Connection, after: int, through: int, limit: int) -> list[LoggedEvent]:

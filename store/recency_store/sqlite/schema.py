@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from recency.v1 import event_pb2
 from recency_store.errors import StoreError, StoreTooNew
 
 APPLICATION_ID = 0x52454359  # "RECY"
@@ -150,7 +151,23 @@ _STEP_6 = (
     "CREATE INDEX users_not_training ON users (user_id) WHERE trains = 0",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2, _STEP_3, _STEP_4, _STEP_5, _STEP_6)
+_STEP_7 = (
+    # What an event takes back, as a column: whoever asks what still stands must not parse every event.
+    "ALTER TABLE events ADD COLUMN retracts TEXT NOT NULL DEFAULT ''",
+    # 0x7a begins the field in an event's bytes: most events need not be parsed.
+    "UPDATE events SET retracts = retracts_of(payload) WHERE instr(payload, x'7a')",
+    "CREATE INDEX retractions ON events (retracts) WHERE retracts <> ''",
+    "CREATE INDEX slates_of_user ON slates (user_id)",
+    # owner: whose the events are now, with whom the row is erased.
+    "CREATE TABLE rewrites (sequence INTEGER PRIMARY KEY, user_id TEXT NOT NULL, owner TEXT NOT NULL)",
+    "CREATE INDEX rewrites_of_owner ON rewrites (owner)",
+    "INSERT INTO counters VALUES ('rewritten', 0)",
+    # 15 is REPORT.
+    "CREATE INDEX reports ON events (item_id, sequence) WHERE type = 15",
+    "CREATE TABLE reviewed (item_id TEXT PRIMARY KEY, through INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2, _STEP_3, _STEP_4, _STEP_5, _STEP_6, _STEP_7)
 # Files of fewer steps were written without overwriting what was deleted.
 SECURE_STEPS = STEPS.index(_STEP_6) + 1
 
@@ -159,6 +176,7 @@ def migrate(connection: sqlite3.Connection, where: str, steps: tuple[tuple[str, 
     """Brings a file to the newest schema in one transaction; StoreTooNew where a newer software has been there."""
     if steps_had(connection, where) == len(steps):
         return
+    connection.create_function("retracts_of", 1, _retracts_of, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have migrated it while this one waited for the lock.
@@ -172,6 +190,10 @@ def migrate(connection: sqlite3.Connection, where: str, steps: tuple[tuple[str, 
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _retracts_of(payload: bytes) -> str:
+    return event_pb2.Event.FromString(payload).retracts_event_id
 
 
 def steps_had(connection: sqlite3.Connection, where: str) -> int:

@@ -22,13 +22,14 @@ from recency_store.records import (
     NewItem,
     ReleaseRecord,
     ReleaseState,
+    Review,
     SlateRecord,
     StoredItem,
     StoredUser,
 )
 from recency_store.rows import event_row
 from recency_store.sqlite import audit as audit_log
-from recency_store.sqlite import erasures, event_log, following, learner, leases, numbers, releases, users
+from recency_store.sqlite import erasures, event_log, following, learner, leases, numbers, releases, reviews, users
 from recency_store.sqlite import items as item_rows
 from recency_store.sqlite import slates as slate_rows
 from recency_store.sqlite.connection import Database
@@ -58,14 +59,19 @@ class SqliteStore:
         with self._database.read() as connection:
             return event_log.read_user(connection, user_id, limit, through_micros)
 
+    def get_events(self, event_ids: Collection[str]) -> dict[str, LoggedEvent]:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return event_log.get(connection, event_ids)
+
     def read_log(self, after: int, limit: int) -> list[LoggedEvent]:
         """As the protocol says."""
         with self._database.read() as connection:
             return event_log.read_log(connection, after, numbers.MAX_NUMBER, limit)
 
     def scan_log(self, after: int = 0, through: int | None = None) -> Iterator[LoggedEvent]:
-        """As the protocol says. The end is fixed at the call and the log only grows, so pages of it are one view, and no
-        long transaction keeps the WAL from being checkpointed."""
+        """As the protocol says. The end is fixed at the call and the log only grows, so pages of it are one view (but for
+        users who are merged meanwhile), and no long transaction keeps the WAL from being checkpointed."""
         last = self.last_sequence()
         return self._scan(after, last if through is None else min(through, last))
 
@@ -112,6 +118,20 @@ class SqliteStore:
         with self._database.write() as connection:
             return item_rows.hide(connection, item_ids, reason, now_micros, actor, why)
 
+    # --- reviews ---------------------------------------------------------------------------------------------------
+    def reviews(self, limit: int) -> list[Review]:
+        """As the protocol says."""
+        with self._database.snapshot() as connection:
+            return reviews.open_reviews(connection, limit)
+
+    def resolve_review(
+        self, item_id: str, reason: str, now_micros: Micros, *, hide: bool, through: int | None = None, actor: str = ""
+    ) -> int:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return reviews.resolve(connection, item_id, reason, now_micros, hide, through, actor)
+
+    # --- items, read -----------------------------------------------------------------------------------------------
     def get_items(self, item_ids: Sequence[str]) -> dict[str, StoredItem]:
         """As the protocol says."""
         with self._database.snapshot() as connection:
@@ -207,6 +227,16 @@ class SqliteStore:
             if number and self._database.checkpoint():
                 with self._database.write() as connection:
                     erasures.note_scrubbed(connection, number)
+
+    def merge_users(self, source_id: str, target_id: str, now_micros: Micros) -> tuple[int, int]:
+        """As the protocol says."""
+        with self._database.write() as connection:
+            return users.merge(connection, source_id, target_id, now_micros)
+
+    def last_rewrite(self) -> int:
+        """As the protocol says."""
+        with self._database.read() as connection:
+            return following.last_rewrite(connection)
 
     # --- releases --------------------------------------------------------------------------------------------------
     def next_release(self, key: str = "") -> int:

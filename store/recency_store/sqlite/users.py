@@ -1,4 +1,4 @@
-"""Users' attributes and consent."""
+"""Users' attributes and consent, and joining two users to one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sqlite3
 from recency.v1 import user_pb2
 from recency_store.errors import StateChanged
 from recency_store.records import Micros, StoredUser
-from recency_store.rows import trains, user_payload
-from recency_store.sqlite.numbers import take_numbers
+from recency_store.rows import merged_user, trains, user_payload
+from recency_store.sqlite.numbers import last_number, take_numbers
 
 _COLUMNS = "user_id, revision, payload, create_micros, update_micros, text_vector, text_encoder"
 
@@ -53,3 +53,32 @@ def read_changed(connection: sqlite3.Connection, after: int, limit: int) -> list
 def not_training(connection: sqlite3.Connection) -> frozenset[str]:
     """Whose events may not train models."""
     return frozenset(row[0] for row in connection.execute("SELECT user_id FROM users WHERE trains = 0").fetchall())
+
+
+def merge(connection: sqlite3.Connection, source_id: str, target_id: str, now_micros: Micros) -> tuple[int, int]:
+    """Moves all that is kept of a user to another within a write transaction; answers (the change's number, events)."""
+    if source_id == target_id:
+        return last_number(connection), 0
+    both = (target_id, source_id)
+    moved = connection.execute("UPDATE events SET user_id = ? WHERE user_id = ?", both).rowcount
+    slates = connection.execute("UPDATE slates SET user_id = ? WHERE user_id = ?", both).rowcount
+    source = get(connection, source_id)
+    if not (moved or slates or source):
+        return last_number(connection), 0
+    if source is not None:
+        merged = merged_user(source, get(connection, target_id), target_id)
+        connection.execute("DELETE FROM users WHERE user_id = ?", (source_id,))
+        connection.execute(
+            f"INSERT OR REPLACE INTO users ({_COLUMNS}, trains) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(target_id, take_numbers(connection, 1), merged.payload, merged.create_micros, now_micros),
+                *(merged.text_vector, merged.text_encoder, trains(merged.user())),
+            ),
+        )
+    connection.execute("UPDATE rewrites SET owner = ? WHERE owner = ?", both)
+    for user_id in (source_id, target_id):
+        row = (take_numbers(connection, 1), user_id, target_id)
+        connection.execute("INSERT INTO rewrites (sequence, user_id, owner) VALUES (?, ?, ?)", row)
+    number = last_number(connection)
+    connection.execute("UPDATE counters SET value = ? WHERE name = 'rewritten'", (number,))
+    return number, moved
