@@ -95,6 +95,9 @@ def feedback(
     item: Annotated[str, typer.Argument(help="To which item.")],
     type: Annotated[str, typer.Option(help="What was done: click, view, purchase, like, rating, …")] = "click",
     value: Annotated[float | None, typer.Option(help="The rating, or the price of one piece.")] = None,
+    custom_type: Annotated[str, typer.Option(help="The name of a type of your own, with --type custom.")] = "",
+    retracts: Annotated[str, typer.Option(metavar="EVENT_ID", help="The earlier event that this takes back.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, in the event's context: what a reviewer of a report reads.")] = "",
     event_id: Annotated[str | None, typer.Option(help="The event's own id: sent twice, it counts once.")] = None,
     address: Address = None,
     json: Json = False,
@@ -104,7 +107,10 @@ def feedback(
     from recency_cli.errors import CliError, UsageError
     from recency_cli.screen import console, print_json
 
-    extra: dict[str, Any] = {} if event_id is None else {"event_id": event_id}
+    extra: dict[str, Any] = {"custom_type": custom_type, "retracts_event_id": retracts}
+    extra["context"] = {"reason": reason} if reason else {}
+    if event_id is not None:
+        extra["event_id"] = event_id
     try:
         made = event(user, item, type.strip().upper().replace("-", "_"), value=value, **extra)
     except (KeyError, ValueError) as error:

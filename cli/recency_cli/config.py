@@ -47,6 +47,7 @@ class DataConfig:
 # section → the module and class of its keys
 SECTIONS: Mapping[str, tuple[str, str]] = {
     "data": ("recency_cli.config", "DataConfig"),
+    "events": ("recency_features.events", "EventsConfig"),
     "triton": ("recency_inference.local", "TritonConfig"),
     "gateway": ("recency_server.config", "GatewayConfig"),
     "policy": ("recency_server.policy_config", "PolicyConfig"),
@@ -57,6 +58,7 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
 DERIVED = frozenset(
     {
         "triton.data",
+        "gateway.recommend.custom_types",
         "gateway.recommend.gateway_id",
         "gateway.recommend.policy",
         "gateway.recommend.releases.cache",
@@ -130,6 +132,15 @@ class Settings:
         """The folder of the logs that `recency up` writes."""
         return self.data / "logs"
 
+    def custom_types(self) -> Mapping[str, int]:
+        """The caller's own event types, each with the type number that its events are stored under."""
+        from recency_features.events import custom_types
+
+        try:
+            return custom_types(self["events.custom"])
+        except ValueError as error:
+            raise ConfigError(f"[events]: {error}") from error
+
     def triton(self) -> TritonConfig:
         """How the local Triton runs."""
         config: TritonConfig = self._build("triton")
@@ -154,6 +165,7 @@ class Settings:
         values = {setting.key.path: setting.value for setting in self}
         derived = {
             "triton.data": self.data,
+            "gateway.recommend.custom_types": self.custom_types(),
             "gateway.recommend.gateway_id": f"{socket.gethostname()}-{os.getpid()}",
             "gateway.recommend.releases.cache": self.fetched,
             "export.workspace": self.data / "workspace",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,8 +34,8 @@ def events(context: typer.Context, file: File, map: Map = None, dry_run: DryRun 
     """Import events. Columns: [bold]user_id[/], [bold]item_id[/], [bold]time[/] (ISO 8601, UTC where no zone is named,
     or seconds, milliseconds or microseconds since 1970), type (click, purchase, …; default: rating where there is a
     value, else click), value (or rating), event_id (made from the row where there is none, so that the same file twice
-    counts once), quantity, currency, session_id, recommendation_id, position, query, custom_type; every further column
-    becomes context."""
+    counts once), quantity, currency, session_id, recommendation_id, position, query, custom_type, retracts_event_id; every
+    further column becomes context."""
     _run(context, "events", file, map, dry_run, json)
 
 
@@ -44,7 +45,7 @@ def _run(context: typer.Context, what: str, file: Path, map: list[str] | None, d
 
     mapping = _mapping(map or [])
     settings = settings_of(context)
-    run = import_items if what == "items" else import_events
+    run = import_items if what == "items" else partial(import_events, custom=settings.custom_types())
     done: Imported
     with bars(shown=not as_json) as progress:
         if dry_run:

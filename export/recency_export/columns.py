@@ -2,7 +2,8 @@
 
 Events: `user_id`, `item_id`, `time` are required. `type` says what was done (CLICK where there is none, RATING where
 the row has a value and no type). `value` (also `rating`), `event_id`, `quantity`, `currency`, `session_id`,
-`recommendation_id`, `position`, `query`, `custom_type` are as in the API. Further columns become the event's `context`.
+`recommendation_id`, `position`, `query`, `custom_type`, `retracts_event_id` are as in the API. Further columns become the
+event's `context`.
 
 Items: `item_id` is required. `title`, `text`, `categories` (a list, or `a|b`), `provider`, `available_from`,
 `available_until` and `maturity` are as in the API. Further columns become attributes;
@@ -22,10 +23,11 @@ from recency.v1 import event_pb2, item_pb2
 from recency_export import cells
 from recency_export.cells import BadCell, given
 from recency_export.rows import Problem, Row
+from recency_features.events import NO_CUSTOM_TYPES, unknown_custom_type
 
 EVENT_COLUMNS = (
     *("user_id", "item_id", "time", "type", "value", "event_id", "quantity", "currency"),
-    *("session_id", "recommendation_id", "position", "query", "custom_type"),
+    *("session_id", "recommendation_id", "position", "query", "custom_type", "retracts_event_id"),
 )
 EVENT_ALIASES = {"rating": "value", "timestamp": "time", "event_time": "time", "event_type": "type"}
 EVENT_REQUIRED = ("user_id", "item_id", "time")
@@ -69,21 +71,25 @@ def _fill(row: Row, problems: list[Problem], fields: Mapping[str, Callable[[Any]
             problems.append(Problem(row.line, name, str(error)))
 
 
-def event_of(row: Row, latest_micros: int) -> tuple[event_pb2.Event, list[Problem]]:
-    """The row's event (with our column names), and what is wrong with it."""
+def event_of(
+    row: Row, latest_micros: int, custom: Mapping[str, int] = NO_CUSTOM_TYPES
+) -> tuple[event_pb2.Event, list[Problem]]:
+    """The row's event (with our column names), and what is wrong with it. `custom` are the configured CUSTOM types."""
     event = event_pb2.Event()
     problems: list[Problem] = []
     _fill(row, problems, _event_fields(event, latest_micros))
     wrong = {problem.column for problem in problems}
     if event.type == event_pb2.EVENT_TYPE_UNSPECIFIED and "type" not in wrong:
         event.type = event_pb2.EVENT_TYPE_RATING if event.HasField("value") else event_pb2.EVENT_TYPE_CLICK
-    for name, reason in _event_rules(event):
+    for name, reason in _event_rules(event, custom):
         if name not in wrong:
             problems.append(Problem(row.line, name, reason))
     if not problems:
         _struct(row, EVENT_COLUMNS, event.context, problems, "context")
     if not event.event_id and not problems:
         event.event_id = _derived_id(event, row.line)
+    if event.custom_type and not problems:
+        event.type = custom[event.custom_type]  # type: ignore[assignment]
     return event, problems
 
 
@@ -105,10 +111,11 @@ def _event_fields(event: event_pb2.Event, latest_micros: int) -> Mapping[str, Ca
         "recommendation_id": put("recommendation_id", lambda cell: cells.label(cell, 64)),
         "position": put("position", lambda cell: cells.whole(cell, 0, 9_999)),
         "query": put("query", lambda cell: cells.text(cell, 4_096)),
+        "retracts_event_id": put("retracts_event_id", cells.label),
     }
 
 
-def _event_rules(event: event_pb2.Event) -> list[tuple[str, str]]:
+def _event_rules(event: event_pb2.Event, custom: Mapping[str, int]) -> list[tuple[str, str]]:
     """What a row of this type must have, and what it must not."""
     rules = [
         (not event.user_id, "user_id", "empty; say who did it"),
@@ -121,9 +128,12 @@ def _event_rules(event: event_pb2.Event) -> list[tuple[str, str]]:
         rules.append((not event.item_id, "item_id", "empty; say which item"))
     if kind == event_pb2.EVENT_TYPE_RATING:
         rules.append((not event.HasField("value"), "value", "empty; a RATING needs the rating"))
-    custom = kind == event_pb2.EVENT_TYPE_CUSTOM
-    rules.append((custom and not event.custom_type, "custom_type", "empty; a CUSTOM event names its type"))
-    rules.append((not custom and bool(event.custom_type), "custom_type", "set; only a CUSTOM event has one"))
+    own, name = kind == event_pb2.EVENT_TYPE_CUSTOM, event.custom_type
+    rules.append((own and not name, "custom_type", "empty; a CUSTOM event names its type"))
+    rules.append((own and bool(name) and name not in custom, "custom_type", unknown_custom_type(custom)))
+    rules.append((not own and bool(name), "custom_type", "set; only a CUSTOM event has one"))
+    itself = bool(event.event_id) and event.retracts_event_id == event.event_id
+    rules.append((itself, "retracts_event_id", "the event's own event_id; name the event that it takes back"))
     return [(name, reason) for broken, name, reason in rules if broken]
 
 

@@ -24,6 +24,7 @@ from recency_export.columns import (
 )
 from recency_export.progress import Progress, Silent
 from recency_export.rows import BadFile, Problem, Row, read_rows
+from recency_features.events import NO_CUSTOM_TYPES
 from recency_store.protocol import Store
 from recency_store.records import NewItem
 
@@ -50,13 +51,15 @@ def import_events(
     now_micros: int,
     mapping: Mapping[str, str] | None = None,
     progress: Progress = _SILENT,
+    custom: Mapping[str, int] = NO_CUSTOM_TYPES,
 ) -> Imported:
-    """Imports a file of events; without a store it only checks. BadFile says what is wrong and where."""
+    """Imports a file of events; without a store it only checks. BadFile says what is wrong and where. `custom` are the
+    configured CUSTOM event types."""
     latest = now_micros + cells.FUTURE_MICROS
 
     def events() -> Iterator[tuple[event_pb2.Event, list[Problem]]]:
         for row in _rows(path, mapping or {}, EVENT_ALIASES, EVENT_REQUIRED, EVENT_COLUMNS):
-            yield (event_pb2.Event(), [row]) if isinstance(row, Problem) else event_of(row, latest)
+            yield (event_pb2.Event(), [row]) if isinstance(row, Problem) else event_of(row, latest, custom)
 
     total = _check(path, events(), progress)
     return write_events(store, (event for event, _ in events()), total, progress)

@@ -106,6 +106,7 @@ def build_item_release(
         parents = Trends.from_bytes((base.folder / "trends.npz").read_bytes())
         trends = Trends(parents.half_lives) if erased else parents
         trends.fold(log.unfolded)
+        trends.fold(log.taken_back, sign=-1.0)
         (folder / "trends.npz").write_bytes(trends.to_bytes())
     manifest = _manifest(base, parent, number, item_ids, learned, through, log, len(fresh))
     with _told(report, "golden"):

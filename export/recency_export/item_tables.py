@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from recency_export.cooccurrence import KINDS, Cooccurrence, Sequences, count_together
+from recency_export.log_cases import interactions
 from recency_export.settings import RankerSettings
 from recency_features.events import rule
 from recency_features.history import Interaction
 from recency_features.overlay import project
+from recency_features.standing import TakenBack, difference
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
-from recency_store.records import LearnedRow, StoredItem
+from recency_store.records import LearnedRow, LoggedEvent, StoredItem
 
 F32 = npt.NDArray[np.float32]
 Tables = Mapping[str, npt.NDArray[Any]]
@@ -27,47 +29,50 @@ Tables = Mapping[str, npt.NDArray[Any]]
 # Past so many items a count takes longer than an item release may: known items then keep what their parent counted.
 _RECOUNT_DENSE = 2_500
 _RECOUNT_LISTS = 20_000
+# A user's newest events that are looked through for what was taken back.
+_USER_EVENTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
     """What an item release reads of the log: each user's positive items oldest first (rows of the release), the newest
-    event's time, how many events there are, and those that the parent's trends have not folded yet."""
+    event's time, how many events there are, those that the parent's trends have not folded yet, and those that these take
+    back of what it has folded."""
 
     sequences: Sequences
     newest_micros: int
     events: int
     unfolded: Sequence[Interaction]
+    taken_back: Sequence[Interaction]
 
 
 def read_log(store: Store, through: int, folded: int, row_of: Mapping[str, int]) -> Log:
     """Reads the log up to a sequence; what was taken back, and who does not want to be learned from, is left out."""
-    by_user: dict[str, list[tuple[int, int, str]]] = {}
-    taken_back: set[str] = set()
-    unfolded: list[Interaction] = []
+    by_user: dict[str, list[tuple[int, int, LoggedEvent]]] = {}
+    taken_back = TakenBack()
+    unfolded: list[LoggedEvent] = []
     newest = events = 0
     refusing = store.users_not_training()
     for logged in store.scan_log(0, through):
         newest = max(newest, logged.time_micros)
         if logged.sequence > folded and logged.user_id not in refusing:
-            unfolded.append(Interaction(logged.item_id, logged.type, logged.time_micros))
-        retracts = logged.event().retracts_event_id
-        if retracts:
-            taken_back |= {retracts, logged.event_id}
+            unfolded.append(logged)
+        taken_back.add(logged)
         row = row_of.get(logged.item_id)
         if row is not None and rule(logged.type).in_history:
             events += 1
             if rule(logged.type).positive_weight > 0:
-                by_user.setdefault(logged.user_id, []).append((logged.time_micros, row, logged.event_id))
+                by_user.setdefault(logged.user_id, []).append((logged.time_micros, row, logged))
     sequences = [
-        np.array([row for _, row, event_id in sorted(seen, key=_time) if event_id not in taken_back], dtype=np.int32)
+        np.array([row for _, row, event in sorted(seen, key=_time) if event not in taken_back], dtype=np.int32)
         for user_id, seen in by_user.items()
         if user_id not in refusing
     ]
-    return Log(sequences, newest, events, unfolded)
+    come, gone = difference(unfolded, lambda user_id: store.read_user(user_id, _USER_EVENTS), set())
+    return Log(sequences, newest, events, interactions(come), interactions(gone))
 
 
-def _time(entry: tuple[int, int, str]) -> int:
+def _time(entry: tuple[int, int, LoggedEvent]) -> int:
     return entry[0]
 
 

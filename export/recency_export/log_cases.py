@@ -9,6 +9,7 @@ import numpy as np
 from recency_export.asked import Asking
 from recency_features.events import rule
 from recency_features.history import Interaction
+from recency_features.standing import TakenBack, standing
 from recency_store.protocol import Store
 from recency_store.records import LoggedEvent
 
@@ -51,10 +52,14 @@ def next_cases(
     if len(positive) > most:
         positive = [positive[row] for row in np.sort(rng.choice(len(positive), most, replace=False)).tolist()]
     histories: dict[str, list[LoggedEvent]] = {}
+    backs: dict[str, TakenBack] = {}
     cases = []
     for event in positive:
         if event.user_id not in histories:
-            histories[event.user_id] = store.read_user(event.user_id, _HISTORY)
+            logged = store.read_user(event.user_id, _HISTORY)
+            histories[event.user_id], backs[event.user_id] = standing(logged), TakenBack(logged)
+        if event in backs[event.user_id]:
+            continue
         at = (event.time_micros, event.sequence)
         before = [past for past in histories[event.user_id] if (past.time_micros, past.sequence) < at]
         seen = any(past.item_id == event.item_id and rule(past.type).marks_seen for past in before)
@@ -70,7 +75,8 @@ def users_now(store: Store, events: Iterable[LoggedEvent], most: int) -> list[As
     if not users:
         return []
     now = max(event.time_micros for event in ordered)
-    return [_asking(user, store.read_user(user, _HISTORY, now), now, ordered[-1].sequence + 1, "") for user in users]
+    histories = ((user, standing(store.read_user(user, _HISTORY, now))) for user in users)
+    return [_asking(user, before, now, ordered[-1].sequence + 1, "") for user, before in histories]
 
 
 def asking_at(store: Store, user: str, at_micros: int, sequence: int) -> Asking:

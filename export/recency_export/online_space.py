@@ -69,6 +69,7 @@ class Space:
             return None
         self.items.take_in(changes.items)
         self.items.take_in_waiting(self._store)
+        self._behaviour.forget(rewrite.user_id for rewrite in changes.rewrites)
         self._behaviour.follow(changes.events)
         if changes.erasures:
             self._bounds.forget(self._behaviour.erased({erasure.digest for erasure in changes.erasures}))
@@ -86,7 +87,7 @@ class Space:
         stored = self._store.get_user(event.user_id)
         consent = user_pb2.User.FromString(stored.payload).consent if stored is not None else user_pb2.Consent()
         refused = consent.HasField("training") and not consent.training
-        return not refused and not event.event().retracts_event_id
+        return not refused and self._behaviour.stands(event)
 
     def _learn(self, events: Sequence[LoggedEvent], users: UserVectors) -> tuple[F32, Progress, list[int]]:
         befores = [self._behaviour.before(event) for event in events]

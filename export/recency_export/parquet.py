@@ -1,9 +1,10 @@
 """The event log as Parquet files: what many machines read at once, and what any other tool can read too.
 
-Each file holds a range of the log, `events/events-<first>-<last>.parquet`; a range that the log has passed never changes,
-and the newest, still open one is written anew. `receipt.json` says which files belong together: it is replaced at the end,
-in one rename, so that a reader sees one whole state, and a compaction that was killed changes nothing. The files that the
-receipt before it named stay for the sake of whoever is reading them, until the next compaction.
+Each file holds a range of the log, `events/events-<first>-<last>.parquet`; a range that the log has passed does not change
+(but where two users were merged since: then all are written anew), and the newest, still open one is written anew.
+`receipt.json` says which files belong together: it is replaced at the end, in one rename, so that a reader sees one whole
+state, and a compaction that was killed changes nothing. The files that the receipt before it named stay for the sake of
+whoever is reading them, until the next compaction.
 
 After somebody was erased, the ranges that hold them are written anew in place, and no older file stays.
 """
@@ -111,8 +112,10 @@ def compact(
         _sweep(folder, found)
         return found
     size = found.range if found is not None else range_size
-    # The range in which the last compaction ended is still open: it is read again.
-    begin = found.through // size * size if found is not None else 0
+    # The range in which the last compaction ended is still open: it is read again. Where events have passed to another user
+    # since, every range may hold some of them.
+    rewritten = found is not None and store.last_rewrite() > found.through
+    begin = found.through // size * size if found is not None and not rewritten else 0
     parts = [part for part in found.parts if part.first < begin] if found is not None else []
     for number, events in groupby(store.scan_log(max(begin - 1, 0), through), key=lambda event: event.sequence // size):
         last = min((number + 1) * size - 1, through)
@@ -193,7 +196,7 @@ def _table(events: Sequence[LoggedEvent]) -> pyarrow.Table:
             "value": event.value,
             "payload": event.payload,
             "user_bucket": user_bucket(event.user_id),
-            "retracts_event_id": event.event().retracts_event_id,
+            "retracts_event_id": event.retracts,
         }
         for event in events
     ]

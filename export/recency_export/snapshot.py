@@ -1,6 +1,7 @@
 """What the store holds → one consistent picture of it in a file. Later stages read this and never the store.
 
-Left out: deleted items, events that were retracted (and the retractions), events of users who do not consent to training.
+Left out: deleted items, events that were taken back (and those that only take one back), events of users who do not consent
+to training.
 Items are in the order of their ids; events in the order of the log. An item without a text vector of this encoder is
 encoded, and its vector written back, so that nobody has to encode it again: take a snapshot with the encoder of the release
 that serves. The vectors of an encoder that no active release has stay out of the store (`language_stage.py`).
@@ -16,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recency.v1 import event_pb2
+from recency_features.standing import TakenBack
 from recency_features.text import item_text
 from recency_store.protocol import Store
-from recency_store.records import StoredItem
+from recency_store.records import LoggedEvent, StoredItem
 
 _PAGE = 1_000
 # The row of an empty catalogue: a matrix without rows is not to be had, and no item can have the empty id.
@@ -69,24 +71,37 @@ def take_snapshot(
     user_number: dict[str, int] = {}
     rows: list[tuple[int, int, int, int, int]] = []
     event_ids: list[str] = []
-    retracted: set[str] = set()
+    taken_back = TakenBack()
     impressions: list[tuple[int, int, int, list[int]]] = []
+    shown_ids: list[str] = []
     for logged in store.scan_log(0, through):
         user = user_number.setdefault(logged.user_id, len(user_number))
-        event = logged.event()
-        if event.retracts_event_id:
-            retracted.update((event.retracts_event_id, logged.event_id))
+        taken_back.add(logged)
+        if logged.retracts:
+            continue
         if logged.type == event_pb2.EVENT_TYPE_IMPRESSION:
-            shown = [item_number[name] for name in event.shown_item_ids if name in item_number]
+            shown = [item_number[name] for name in _shown(store, logged) if name in item_number]
             if shown:
                 impressions.append((user, logged.time_micros, logged.sequence, shown))
+                shown_ids.append(logged.event_id)
         elif logged.item_id:
             item = item_number.setdefault(logged.item_id, len(item_number))
             rows.append((user, item, logged.type, logged.time_micros, logged.sequence))
             event_ids.append(logged.event_id)
     refused = _refused(store, user_number)
-    kept = [row for row, name in zip(rows, event_ids, strict=True) if row[0] not in refused and name not in retracted]
-    impressions = [row for row in impressions if row[0] not in refused]
+    users, items_named = list(user_number), list(item_number)
+    kept = [
+        row
+        for row, name in zip(rows, event_ids, strict=True)
+        if row[0] not in refused
+        and not taken_back.covers(users[row[0]], name, items_named[row[1]], row[2], (row[3], row[4]))
+    ]
+    impressions = [
+        row
+        for row, name in zip(impressions, shown_ids, strict=True)
+        if row[0] not in refused
+        and not taken_back.covers(users[row[0]], name, "", event_pb2.EVENT_TYPE_IMPRESSION, (row[1], row[2]))
+    ]
     table = np.array(kept, dtype=np.int64).reshape(-1, 5)
     return Snapshot(
         item_ids=tuple(item_number),
@@ -103,6 +118,16 @@ def take_snapshot(
         shown_sequence=np.array([sequence for _, _, sequence, _ in impressions], dtype=np.int64),
         last_sequence=through,
     )
+
+
+def _shown(store: Store, logged: LoggedEvent) -> Sequence[str]:
+    """The items of an impression: those that it lists or names, or else its slate as served. That may have been written
+    after the impression, by another gateway."""
+    event = logged.event()
+    if event.shown_item_ids or logged.item_id:
+        return list(event.shown_item_ids) or [logged.item_id]
+    slate = store.get_slate(event.recommendation_id) if event.recommendation_id else None
+    return slate.item_ids if slate is not None and slate.user_id == logged.user_id else ()
 
 
 def _read_items(store: Store) -> list[StoredItem]:

@@ -1,12 +1,14 @@
-"""The one table of what each event type does. Configuration may override rows; nothing else decides.
+"""The one table of what each event type does; nothing else decides. `docs/event-types.md` is made from it.
 
-`docs/event-types.md` is made from it.
+A CUSTOM event does what its configured weight says. The weights are rows of this table with type numbers of their own, and
+an event is stored under the number of its weight: so serving, training and the item learner read the same table, and a
+weight that is configured anew counts from then on, without changing what was learned from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from recency.v1 import event_pb2
@@ -33,6 +35,24 @@ class EventRule:
 
 _NOTHING = EventRule(False, 0.0, False, 0.0)
 
+# The weights that a CUSTOM type may have, and their type numbers; these never change. 0 is stored and does nothing.
+CUSTOM_TYPES: Mapping[float, int] = MappingProxyType(
+    {
+        0.0: event_pb2.EVENT_TYPE_CUSTOM,
+        **{
+            weight: event_pb2.EVENT_TYPE_CUSTOM + place
+            for place, weight in enumerate((0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0), 1)
+        },
+    }
+)
+
+
+def _custom(weight: float) -> EventRule:
+    """Below 1 a sign of interest, as VIEW is; from 1 on an act, as CLICK is, that is learned from by its weight."""
+    acts = weight >= 1.0
+    return EventRule(weight > 0.0, weight if acts else 0.0, acts, weight)
+
+
 EVENT_RULES: Mapping[int, EventRule] = MappingProxyType(
     {
         event_pb2.EVENT_TYPE_IMPRESSION: _NOTHING,
@@ -51,8 +71,36 @@ EVENT_RULES: Mapping[int, EventRule] = MappingProxyType(
         event_pb2.EVENT_TYPE_HIDE: EventRule(False, 0.0, True, 0.0),
         event_pb2.EVENT_TYPE_REPORT: EventRule(False, 0.0, True, 0.0),
         event_pb2.EVENT_TYPE_CUSTOM: _NOTHING,
+        **{number: _custom(weight) for weight, number in CUSTOM_TYPES.items()},
     }
 )
+
+
+NO_CUSTOM_TYPES: Mapping[str, int] = MappingProxyType({})
+
+
+def custom_types(weights: Mapping[str, float]) -> Mapping[str, int]:
+    """Configured names and weights → names and the type numbers that their events are stored under. ValueError for a
+    weight that there is not."""
+    for name, weight in weights.items():
+        if weight not in CUSTOM_TYPES:
+            known = ", ".join(f"{weight:g}" for weight in CUSTOM_TYPES)
+            raise ValueError(f"custom.{name} is {weight:g}; it must be one of {known}")
+    return MappingProxyType({name: CUSTOM_TYPES[weight] for name, weight in weights.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class EventsConfig:
+    """custom   the caller's own event types by name, each with its weight (docs/event-types.md)"""
+
+    custom: Mapping[str, float] = field(default_factory=dict)
+
+
+def unknown_custom_type(custom: Mapping[str, int]) -> str:
+    """What is wrong with a custom type that is not configured."""
+    if not custom:
+        return "names a type that is not configured; give it a weight under events.custom in the configuration"
+    return f"names a type that is not configured; configured under events.custom are {', '.join(sorted(custom))}"
 
 
 def rule(event_type: int) -> EventRule:

@@ -57,14 +57,14 @@ class Trends:
                 self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)])
         return row
 
-    def fold(self, interactions: Sequence[Interaction]) -> None:
-        """Adds events, in any order."""
+    def fold(self, interactions: Sequence[Interaction], sign: float = 1.0) -> None:
+        """Adds events, in any order; with a `sign` of -1 takes away what was added before."""
         weighted = [(self.row(i.item_id), i.time_micros, w) for i in interactions if (w := rule(i.type).trend_weight)]
         if not weighted:
             return
         rows = np.array([r for r, _, _ in weighted])
         times = np.array([t for _, t, _ in weighted], dtype=np.int64)
-        weights = np.array([w for _, _, w in weighted], dtype=np.float64)
+        weights = np.array([sign * w for _, _, w in weighted], dtype=np.float64)
         self._rebase(int(times.max()))
         lead_seconds = (times - self._reference_micros) / MICROS_PER_SECOND
         np.add.at(self._sums, rows, weights[:, None] * np.exp2(lead_seconds[:, None] / self.half_lives))

@@ -13,8 +13,9 @@ from recency_server.errors import Overloaded, TooLate, Unavailable
 from recency_server.filters import Narrowed
 from recency_server.follow import Follower
 from recency_server.query import Query
+from recency_server.reading import User
 from recency_server.release import Release
-from recency_server.steering import steer_by_items, steer_by_text
+from recency_server.steering import SteerConfig, steer_by_items, steer_by_text
 
 # A filter that lets at most this share of the catalogue through is answered by ranking all that it lets through.
 _FEW = 0.2
@@ -42,13 +43,16 @@ class Aim:
 
 async def aim_at(
     release: Release | None,
+    user: User,
     query: Query,
     narrowed: Narrowed | None,
     timeout_seconds: float,
     encoder: Encoder,
     follower: Follower,
+    config: SteerConfig,
 ) -> Aim:
-    """Where the request points. Words that cannot be read now are left out, and the answer says so."""
+    """Where the request points, and where the user's dislikes point away from. Words that cannot be read now are left
+    out, and the answer says so."""
     named, named_ids, missing, degraded = _named(release, query, narrowed, follower)
     steer_D = None
     if query.text and query.text_weight > 0.0:
@@ -70,6 +74,9 @@ async def aim_at(
             less = [release.index_of[i] for i in query.negative_item_ids if i in release.index_of]
             by_items_D = steer_by_items(release, more, less)
             steer_D = by_items_D if steer_D is None else steer_D + by_items_D
+    if release is not None and user.rows is not None and len(user.rows.disliked) and config.dislike_weight:
+        away_D = np.float32(config.dislike_weight) * steer_by_items(release, (), user.rows.disliked.tolist())
+        steer_D = away_D if steer_D is None else steer_D + away_D
     return Aim(steer_D, named, named_ids, missing, narrowed, tuple(degraded))
 
 

@@ -47,7 +47,8 @@ async def take_feedback(
     reason = count(len(events), 1, limits.FEEDBACK_EVENTS, "events")
     if reason is not None:
         refuse([Problem("events", reason)])
-    now_micros = parts.clock()
+    now_micros, custom = parts.clock(), parts.config.custom_types
+    foreign = await _foreign(events, parts)
     good: list[event_pb2.Event] = []
     # Of each good one in the request.
     places: list[int] = []
@@ -56,7 +57,7 @@ async def take_feedback(
     for index, event in enumerate(events):
         if index % _STRETCH == _STRETCH - 1:
             await asyncio.sleep(0)
-        found = event_problems(event, now_micros)
+        found = event_problems(event, now_micros, custom) or foreign.get(index, [])
         if not found:
             good.append(event)
             places.append(index)
@@ -80,11 +81,50 @@ async def take_feedback(
     return Acknowledged(encode_token(sequence), accepted, duplicates, tuple(rejected))
 
 
+async def take_all(events: Sequence[event_pb2.Event], parts: Parts, deadline: Deadline) -> int:
+    """Stores all of the events durably, or none where one of them is wrong; answers the newest sequence."""
+    reason = count(len(events), 1, limits.FEEDBACK_EVENTS, "events")
+    if reason is not None:
+        refuse([Problem("events", reason)])
+    now_micros, custom = parts.clock(), parts.config.custom_types
+    foreign = await _foreign(events, parts)
+    problems = [
+        problem
+        for index, event in enumerate(events)
+        for problem in with_prefix(
+            event_problems(event, now_micros, custom) or foreign.get(index, []), f"events[{index}]."
+        )
+    ]
+    refuse(problems)
+    sequence, _ = await _store(list(events), parts, deadline, now_micros, patient=False)
+    return sequence
+
+
+async def _foreign(events: Sequence[event_pb2.Event], parts: Parts) -> dict[int, list[Problem]]:
+    """Which events would take back another user's. What is not in the log yet is not known to be: it is kept, and takes
+    back nothing of anybody else when it comes."""
+    taking = {index: event for index, event in enumerate(events) if event.retracts_event_id}
+    if not taking:
+        return {}
+    names = [event.retracts_event_id for event in taking.values()]
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(parts.threads, parts.store.get_events, names)
+    owners = {event.event_id: event.user_id for event in events} | {one.event_id: one.user_id for one in found.values()}
+    problem = Problem("retracts_event_id", "names an event of another user; a user takes back their own")
+    return {
+        index: [problem]
+        for index, event in taking.items()
+        if owners.get(event.retracts_event_id, event.user_id) != event.user_id
+    }
+
+
 async def _store(
     events: list[event_pb2.Event], parts: Parts, deadline: Deadline, now_micros: int, *, patient: bool
 ) -> list[Appended]:
     """Fills in what was left to the gateway and writes; answers what became of each."""
     for event in events:
+        if event.custom_type:
+            event.type = parts.config.custom_types[event.custom_type]  # type: ignore[assignment]
         if not event.HasField("event_time"):
             event.event_time.seconds, rest = divmod(now_micros, 1_000_000)
             event.event_time.nanos = rest * 1_000

@@ -7,12 +7,13 @@ is what makes an acknowledged write visible in the next answer, on whichever gat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import islice
 
 from recency_features.history import Interaction
+from recency_features.standing import Difference, difference
 from recency_features.trends import Trends
 from recency_server.catalog import Catalog
 from recency_server.counters import Counters
@@ -24,6 +25,7 @@ from recency_store.records import Changes, LoggedEvent, StoredItem
 
 ItemsListener = Callable[[Sequence[StoredItem]], None]
 EventsListener = Callable[[Sequence[LoggedEvent]], None]
+AllOf = Callable[[str], Sequence[LoggedEvent]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Follower:
         # Counts that are read at this time stand still while nothing happens, instead of all fading together.
         self.newest_event_micros = 0
         self.trends_version = 0
+        # Ids that were taken back before they came.
+        self._waiting_ids: set[str] = set()
         self.on_items: list[ItemsListener] = []
         self.on_events: list[EventsListener] = []
         # Whose events the trends leave out, and whether what is folded already is to be folded anew.
@@ -138,7 +142,7 @@ class Follower:
     async def restart_trends(self, trends: Trends, after: int, newest_micros: int) -> None:
         """Brings a fold that ends at change `after` up to date and makes it the live one."""
         in_thread = asyncio.get_running_loop().run_in_executor
-        reached = after
+        reached, chunk, waiting = after, self._config.chunk, set[str]()
         while reached < self.applied:
             through = self.applied
             newest = await in_thread(
@@ -148,11 +152,14 @@ class Follower:
                 trends,
                 reached,
                 through,
-                self._config.chunk,
+                chunk,
                 self._not_training,
+                self.users.all_of,
+                waiting,
             )
             newest_micros = max(newest_micros, newest)
             reached = through
+        self._waiting_ids |= waiting
         self.trends = trends
         self.newest_event_micros = newest_micros
         self.trends_version += 1
@@ -180,7 +187,7 @@ class Follower:
 
     async def _poll(self) -> None:
         in_thread = asyncio.get_running_loop().run_in_executor
-        changes, erased, not_training = await in_thread(self._threads, self._read_changes)
+        changes, stands, erased, not_training = await in_thread(self._threads, self._read_changes)
         self._counters.polls += 1
         self._counters.events += len(changes.events)
         self._counters.items += len(changes.items)
@@ -192,10 +199,11 @@ class Follower:
             self.users.take_in(changes.events)
             for hears in self.on_events:
                 hears(changes.events)
-            newest = _fold(self.trends, changes.events, self._not_training)
+            newest = _fold(self.trends, stands, self._not_training)
             self.newest_event_micros = max(self.newest_event_micros, newest)
             self.trends_version += 1
-        self.users.forget([*erased, *(stored.user_id for stored in changes.users)])
+        moved = (rewrite.user_id for rewrite in changes.rewrites)
+        self.users.forget([*erased, *moved, *(stored.user_id for stored in changes.users)])
         if changes.erasures or not_training != self._not_training:
             self._not_training = not_training
             self._refold.set()
@@ -206,13 +214,15 @@ class Follower:
             if target <= self.applied and not done.done():
                 done.set_result(None)
 
-    def _read_changes(self) -> tuple[Changes, list[str], frozenset[str]]:
-        """What is new in the store, who of those in memory was erased, and whose events train nothing now."""
+    def _read_changes(self) -> tuple[Changes, Difference, list[str], frozenset[str]]:
+        """What is new in the store and what of the log stands by it, who of those in memory was erased, and whose events
+        train nothing now."""
         changes = self._store.changes(self.applied, self._config.chunk)
+        stands = difference(changes.events, self.users.all_of, self._waiting_ids)
         digests = {erasure.digest for erasure in changes.erasures}
         people = bool(changes.users or digests)
         not_training = self._store.users_not_training() if people else self._not_training
-        return changes, self.users.erased(digests) if digests else [], not_training
+        return changes, stands, self.users.erased(digests) if digests else [], not_training
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -223,20 +233,33 @@ class Follower:
         self._nudged.clear()
 
 
-def _fold_log(store: Store, trends: Trends, after: int, through: int, chunk: int, not_training: Collection[str]) -> int:
+def _fold_log(
+    store: Store,
+    trends: Trends,
+    after: int,
+    through: int,
+    chunk: int,
+    not_training: Collection[str],
+    all_of: AllOf,
+    waiting: set[str],
+) -> int:
     events = store.scan_log(after, through)
     newest = 0
     while some := list(islice(events, chunk)):
-        newest = max(newest, _fold(trends, some, not_training))
+        newest = max(newest, _fold(trends, difference(some, all_of, waiting), not_training))
     return newest
 
 
-def _fold(trends: Trends, events: Iterable[LoggedEvent], not_training: Collection[str]) -> int:
-    """Folds events in, but for those of some users, and answers the newest time among them."""
-    interactions = [
-        Interaction(event.item_id, event.type, event.time_micros)
-        for event in events
-        if event.user_id not in not_training
-    ]
-    trends.fold(interactions)
-    return max((i.time_micros for i in interactions), default=0)
+def _fold(trends: Trends, stands: Difference, not_training: Collection[str]) -> int:
+    """Folds in what stands now and takes away what no longer does, but for the events of some users; the newest time."""
+    come, gone = (
+        [
+            Interaction(event.item_id, event.type, event.time_micros)
+            for event in events
+            if event.user_id not in not_training
+        ]
+        for events in stands
+    )
+    trends.fold(come)
+    trends.fold(gone, sign=-1.0)
+    return max((i.time_micros for i in come), default=0)

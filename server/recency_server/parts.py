@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import itertools
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,6 +37,7 @@ from recency_server.rules_watch import RulesWatch
 from recency_server.score import Scorer
 from recency_server.shadow import Shadow, ShadowConfig
 from recency_server.slates import SlateConfig, SlateLog
+from recency_server.steering import SteerConfig
 from recency_server.users import UserConfig, Users
 from recency_store.group_commit import GroupCommit
 from recency_store.protocol import Store
@@ -57,6 +58,7 @@ class RecommendConfig:
     catch_up_seconds  the longest that a request waits for the follower
     store_threads     threads that read the store for requests and followers
     learned_seconds   between two looks at what the item learner has learned
+    custom_types      the configured CUSTOM event types, each with the type number that its events are stored under
     """
 
     gateway_id: str
@@ -66,6 +68,7 @@ class RecommendConfig:
     catch_up_seconds: float = 1.0
     store_threads: int = 4
     learned_seconds: float = 0.25
+    custom_types: Mapping[str, int] = field(default_factory=dict)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     follow: FollowConfig = field(default_factory=FollowConfig)
@@ -75,6 +78,7 @@ class RecommendConfig:
     shadow: ShadowConfig = field(default_factory=ShadowConfig)
     slates: SlateConfig = field(default_factory=SlateConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    steer: SteerConfig = field(default_factory=SteerConfig)
     people: PeopleConfig = field(default_factory=PeopleConfig)
 
 

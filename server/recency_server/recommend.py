@@ -53,7 +53,7 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         user = await read_user(parts.users, query, release, leave_out_seen, people.maturity_limit, left())
         laps.end("read the user")
         narrowed = parts.filters.up_to_maturity(parts.filters.narrow(query.filter), user.maturity_limit)
-        aim = await aim_at(release, query, narrowed, left(), parts.encoder, parts.follower)
+        aim = await aim_at(release, user, query, narrowed, left(), parts.encoder, parts.follower, config.steer)
         aim = await with_profile(aim, release, user, parts.encoder, people, left())
         laps.end("aim")
         scored, placed = await choose(release, user, aim, query, dice, left, parts)

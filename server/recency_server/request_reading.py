@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recency_server import limits
@@ -12,9 +12,10 @@ from recency_server.validate import Problem, count, identifier
 class Reading:
     """What has been read so far: the arguments of Query, and what is wrong."""
 
-    __slots__ = ("digest", "labels", "now_micros", "problems", "query", "user_id")
+    __slots__ = ("custom", "digest", "labels", "now_micros", "problems", "query", "user_id")
 
-    def __init__(self, now_micros: int, user_id: str, digest: bytes) -> None:
+    def __init__(self, now_micros: int, user_id: str, digest: bytes, custom: Mapping[str, int]) -> None:
+        self.custom = custom
         self.now_micros = now_micros
         self.user_id = user_id
         self.digest = digest

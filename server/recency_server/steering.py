@@ -8,11 +8,26 @@ sample of the matrix. Legend: N items, S sampled items, D item vector width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from recency_server.release import Release
+
+
+@dataclass(frozen=True, slots=True)
+class SteerConfig:
+    """dislike_weight   how strongly a user's newest HIDEs and DISLIKEs push what is like them down, against their history;
+    0 for not at all
+    """
+
+    dislike_weight: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.dislike_weight <= 1.0:
+            raise ValueError(f"dislike_weight is {self.dislike_weight}; it must be 0..1")
+
 
 F32 = npt.NDArray[np.float32]
 # Words alone: the query outweighs the history by this much, and float32 still tells the items apart.

@@ -1,7 +1,8 @@
 """What the store knows of a user, kept in memory between requests and coherent with the log.
 
 A state is loaded from the store in a thread and from then on kept up by the follower. A load and the follower may both
-bring an event, and in any order: an event's place (time, sequence) is unique, so taking one in twice changes nothing.
+bring an event, and in any order: an event's place (time, sequence) is unique, so taking one in twice changes nothing. What
+undoes earlier events (a retraction, a cart that is emptied, two users who are merged) drops the state: it is loaded anew.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -21,14 +22,20 @@ from recency.v1 import event_pb2
 from recency_features.events import rule
 from recency_features.history import Interaction, known_history, own_counts
 from recency_features.spec import PAD
+from recency_features.standing import TakenBack, removed_from_cart, takes_back
 from recency_server.counters import Counters
 from recency_server.profile import UNKNOWN, Profile, profile_of
 from recency_server.release import Release
 from recency_store.protocol import Store
 from recency_store.records import LoggedEvent
 
+# A report is about the rules, not about taste.
+_DISLIKES = frozenset({event_pb2.EVENT_TYPE_HIDE, event_pb2.EVENT_TYPE_DISLIKE})
+_MOST_DISLIKES = 20
+_NOTHING = TakenBack()
+_REMOVE = event_pb2.EVENT_TYPE_REMOVE_FROM_CART
 # A user who said so never sees the item again, also where a catalogue is consumed again and again.
-_REJECTS = frozenset({event_pb2.EVENT_TYPE_HIDE, event_pb2.EVENT_TYPE_REPORT})
+_REJECTS = frozenset({event_pb2.EVENT_TYPE_HIDE, event_pb2.EVENT_TYPE_DISLIKE, event_pb2.EVENT_TYPE_REPORT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,8 @@ class UserRows:
     """A user in the terms of one release, padded to its history length L, ready to be copied into a batch.
 
     ids, types int32 [L] and times_micros int64 [L], padded in front; own_ids int32 and own_counts float32 [K]:
-    what was consumed (that is: seen) and how often; rejected int32: what the user never wants to see again.
+    what was consumed (that is: seen) and how often; rejected int32: what the user never wants to see again; disliked int32:
+    what the newest of these say about their taste.
     """
 
     ids: npt.NDArray[np.int32]
@@ -59,6 +67,7 @@ class UserRows:
     own_ids: npt.NDArray[np.int32]
     own_counts: npt.NDArray[np.float32]
     rejected: npt.NDArray[np.int32]
+    disliked: npt.NDArray[np.int32]
     # The newest event about an item that the release or its overlay knows.
     behaviour_micros: int | None
 
@@ -95,17 +104,27 @@ def make_rows(behaviour: Behaviour, release: Release) -> UserRows:
         own_ids=np.array([index for index, _ in own], dtype=np.int32),
         own_counts=np.array([count for _, count in own], dtype=np.float32),
         rejected=np.array([index_of[item_id] for item_id in rejected if item_id in index_of], dtype=np.int32),
+        disliked=np.array(_disliked(interactions, index_of) if rejected else (), dtype=np.int32),
         behaviour_micros=newest,
     )
+
+
+def _disliked(interactions: Sequence[Interaction], index_of: Mapping[str, int]) -> list[int]:
+    found = dict.fromkeys(
+        index_of[i.item_id] for i in reversed(interactions) if i.type in _DISLIKES and i.item_id in index_of
+    )
+    return list(found)[:_MOST_DISLIKES]
 
 
 class UserState:
     """One user's behaviour as the log has it, their profile, and the rows for the release that last asked."""
 
-    __slots__ = ("_keys", "_rows", "_rows_of", "behaviour", "profile")
+    __slots__ = ("_keys", "_rows", "_rows_of", "_taken_back", "behaviour", "profile")
 
-    def __init__(self, events: Iterable[LoggedEvent] = (), profile: Profile = UNKNOWN) -> None:
+    def __init__(self, events: Sequence[LoggedEvent] = (), profile: Profile = UNKNOWN) -> None:
         self.profile = profile
+        # Kept: an event may come after it was taken back.
+        self._taken_back = TakenBack(events) or _NOTHING
         self._keys: list[tuple[int, int]] = []
         self.behaviour = Behaviour([], {}, set())
         self._rows: UserRows | None = None
@@ -114,10 +133,10 @@ class UserState:
             self.take_in(event)
 
     def take_in(self, event: LoggedEvent) -> bool:
-        """Puts an event in its place by (time, sequence), however late it came; False where it is there already or does
-        nothing."""
+        """Puts an event in its place by (time, sequence), however late it came; False where it is there already, does
+        nothing or is taken back. One that takes another one back is not for here: the state is to be made anew."""
         its_rule = rule(event.type)
-        if not (its_rule.in_history or its_rule.marks_seen):
+        if not (its_rule.in_history or its_rule.marks_seen) or event in self._taken_back:
             return False
         interactions, counts, rejected = self.behaviour
         key = (event.time_micros, event.sequence)
@@ -151,15 +170,17 @@ class UserState:
         interactions, counts, rejected = self.behaviour
         stored = set(interactions[-4 * len(recent) - 100 :])
         new = [i for i in recent if i not in stored]
+        doing = [i for i in new if rule(i.type).in_history or rule(i.type).marks_seen]
+        rejected = rejected | {i.item_id for i in new if i.type in _REJECTS}
+        if any(i.type == _REMOVE for i in new):
+            left = removed_from_cart(sorted([*interactions, *new], key=lambda i: i.time_micros))
+            left = [i for i in left if rule(i.type).in_history or rule(i.type).marks_seen]
+            return Behaviour(left, own_counts(left), rejected)
         merged_counts = dict(counts)
         for item_id, count in own_counts(new).items():
             merged_counts[item_id] = merged_counts.get(item_id, 0) + count
-        doing = [i for i in new if rule(i.type).in_history or rule(i.type).marks_seen]
-        return Behaviour(
-            interactions=sorted([*interactions, *doing], key=lambda i: i.time_micros),
-            counts=merged_counts,
-            rejected=rejected | {i.item_id for i in new if i.type in _REJECTS},
-        )
+        merged = sorted([*interactions, *doing], key=lambda i: i.time_micros)
+        return Behaviour(merged, merged_counts, rejected)
 
 
 @dataclass(slots=True)
@@ -208,9 +229,15 @@ class Users:
             self._start_reading(user_id)
         return await asyncio.shield(loading.ready)
 
+    def all_of(self, user_id: str) -> list[LoggedEvent]:
+        """The events of a user that are read, from the store; it blocks."""
+        return self._store.read_user(user_id, self._config.events_limit)
+
     def take_in(self, events: Iterable[LoggedEvent]) -> None:
         """Brings the states in memory, and the ones being read, up to these events."""
         for event in events:
+            if takes_back(event):
+                self.forget([event.user_id])
             state = self._states.get(event.user_id)
             if state is not None:
                 self._events += state.take_in(event)
@@ -219,7 +246,7 @@ class Users:
         self._evict()
 
     def forget(self, user_ids: Iterable[str]) -> None:
-        """Drops what is in memory of users, and what is being read: it is no longer what is stored."""
+        """Drops what is in memory of users, and what is being read: their events are no longer what they were."""
         for user_id in user_ids:
             state = self._states.pop(user_id, None)
             if state is not None:
@@ -239,7 +266,7 @@ class Users:
 
     def _read(self, user_id: str) -> UserState:
         profile = profile_of(self._store.get_user(user_id))
-        return UserState(self._store.read_user(user_id, self._config.events_limit), profile)
+        return UserState(self.all_of(user_id), profile)
 
     def _finish_reading(self, user_id: str, reading: asyncio.Future[UserState]) -> None:
         loading = self._loading[user_id]

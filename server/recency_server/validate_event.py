@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recency.v1 import event_pb2
+from recency_features.events import NO_CUSTOM_TYPES, unknown_custom_type
 from recency_server import limits
 from recency_server.validate import Problem, count, identifier, label, moment, number, record, text, whole
 
@@ -40,16 +41,16 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "session_id": lambda v: label(v, limits.ID_BYTES),
     "position": lambda v: whole(v, 0, limits.MAX_POSITION),
     "query": lambda v: text(v, limits.QUERY_BYTES),
+    "retracts_event_id": lambda v: label(v, limits.ID_BYTES),
     "context": record,
 }
-_LATER = {
-    "retracts_event_id": "taking an event back is not implemented yet; leave it out, and send HIDE or DISLIKE for the item",
-}
 
 
-def event_problems(event: event_pb2.Event, now_micros: int, *, stored: bool = True) -> list[Problem]:
+def event_problems(
+    event: event_pb2.Event, now_micros: int, custom: Mapping[str, int] = NO_CUSTOM_TYPES, *, stored: bool = True
+) -> list[Problem]:
     """What is wrong with one event, each field named relative to it. An event that is only read with a request
-    (`stored=False`) needs no `event_id` and no `user_id`."""
+    (`stored=False`) needs no `event_id` and no `user_id`. `custom` are the configured CUSTOM types."""
     problems: list[Problem] = []
     for descriptor, value in event.ListFields():
         name = descriptor.name
@@ -65,12 +66,17 @@ def event_problems(event: event_pb2.Event, now_micros: int, *, stored: bool = Tr
         elif name == "shown_item_ids":
             problems += _shown_problems(value)
         else:
-            problems.append(Problem(name, _LATER.get(name, "is not implemented yet; leave it out"), later=True))
+            problems.append(Problem(name, "is not implemented yet; leave it out", later=True))
     if stored:
         for name, value in (("event_id", event.event_id), ("user_id", event.user_id)):
             if not value:
                 problems.append(Problem(name, identifier("") or ""))
+    if event.retracts_event_id and event.retracts_event_id == event.event_id:
+        problems.append(Problem("retracts_event_id", "is the event's own event_id; name the event that it takes back"))
     _type_problems(event, problems)
+    named = event.custom_type and not any(problem.field == "custom_type" for problem in problems)
+    if event.type == _CUSTOM and named and event.custom_type not in custom:
+        problems.append(Problem("custom_type", unknown_custom_type(custom)))
     return problems
 
 

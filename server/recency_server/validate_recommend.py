@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import json_format, struct_pb2
 
 from recency.v1 import recommendation_pb2
+from recency_features.events import NO_CUSTOM_TYPES
 from recency_features.history import Interaction
 from recency_server import limits
 from recency_server.consistency import decode_token
@@ -35,11 +36,13 @@ _VIEWS = frozenset(recommendation_pb2.RecommendView.values())
 _OWN_LABELS = ("session_id", "surface")
 
 
-def read_recommend(request: recommendation_pb2.RecommendRequest, now_micros: int) -> Query:
+def read_recommend(
+    request: recommendation_pb2.RecommendRequest, now_micros: int, custom: Mapping[str, int] = NO_CUSTOM_TYPES
+) -> Query:
     """The request with its defaults filled in. InvalidRequest names every field that is wrong, NotBuilt every field
-    that this version cannot serve yet."""
+    that this version cannot serve yet. `custom` are the configured CUSTOM event types."""
     digest = request_digest(request)
-    reading = Reading(now_micros, request.user_id, digest)
+    reading = Reading(now_micros, request.user_id, digest, custom)
     for descriptor, value in request.ListFields():
         read = _READERS.get(descriptor.name)
         if read is None:
@@ -107,15 +110,20 @@ def _recent_events(value: Sequence[Any], reading: Reading) -> None:
     if not reading.check("recent_events", count(len(value), 0, limits.RECENT_EVENTS, "events")):
         return
     recent: list[tuple[Interaction, str]] = []
+    named = {event.event_id for event in value if event.event_id}
+    taken_back = {event.retracts_event_id for event in value if event.retracts_event_id}
     for index, event in enumerate(value):
-        problems = event_problems(event, reading.now_micros, stored=False)
+        problems = event_problems(event, reading.now_micros, reading.custom, stored=False)
+        if event.retracts_event_id and event.retracts_event_id not in named:
+            problems.append(Problem("retracts_event_id", "names no event of recent_events; send it as Feedback"))
         if event.user_id and reading.user_id and event.user_id != reading.user_id:
             problems.append(Problem("user_id", "is not the request's user_id; leave it out"))
         if problems:
             reading.problems += with_prefix(problems, f"recent_events[{index}].")
-        elif event.item_id:
+        elif event.item_id and not event.retracts_event_id and event.event_id not in taken_back:
             time = micros(event.event_time) if event.HasField("event_time") else reading.now_micros
-            recent.append((Interaction(event.item_id, event.type, time), event.event_id))
+            kind = reading.custom[event.custom_type] if event.custom_type else event.type
+            recent.append((Interaction(event.item_id, kind, time), event.event_id))
     recent.sort(key=lambda pair: pair[0].time_micros)
     reading.query["recent"] = tuple(interaction for interaction, _ in recent)
     reading.query["recent_ids"] = tuple(event_id for _, event_id in recent)

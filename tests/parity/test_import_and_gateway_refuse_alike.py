@@ -8,11 +8,13 @@ from recency.v1 import event_pb2, item_pb2
 from recency_export.cells import FUTURE_MICROS
 from recency_export.columns import event_of, item_of
 from recency_export.rows import Row
+from recency_features.events import custom_types
 from recency_server.validate_event import event_problems
 from recency_server.validate_item import item_problems
 
 NOW = 1_760_000_000_000_000
 GOOD = {"event_id": "e", "user_id": "u", "item_id": "i", "time": NOW, "type": "CLICK"}
+CUSTOM = custom_types({"wish": 1.5})
 EVENTS: list[dict[str, Any]] = [
     {},
     {"user_id": "u" * 256},
@@ -24,6 +26,10 @@ EVENTS: list[dict[str, Any]] = [
     {"type": "RATING"},
     {"type": "SEARCH", "query": "x"},
     {"type": "CUSTOM", "custom_type": "wish"},
+    {"type": "CUSTOM", "custom_type": "wished"},
+    {"retracts_event_id": "e0"},
+    {"retracts_event_id": "e"},
+    {"retracts_event_id": "r" * 257},
     {"type": "CUSTOM"},
     {"custom_type": "wish"},
     {"quantity": 0},
@@ -62,8 +68,8 @@ def sent(fields: dict[str, Any]) -> event_pb2.Event:
 
 @pytest.mark.parametrize("change", EVENTS, ids=lambda change: ",".join(change) or "good")
 def test_an_event_is_taken_by_both_or_by_neither(change: dict[str, Any]) -> None:
-    _, imported = event_of(Row(1, {**GOOD, **change}, typed=True), NOW + FUTURE_MICROS)
-    assert bool(imported) == bool(event_problems(sent({**GOOD, **change}), NOW))
+    _, imported = event_of(Row(1, {**GOOD, **change}, typed=True), NOW + FUTURE_MICROS, CUSTOM)
+    assert bool(imported) == bool(event_problems(sent({**GOOD, **change}), NOW, CUSTOM))
 
 
 @pytest.mark.parametrize("change", ITEMS, ids=lambda change: ",".join(change) or "good")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recency.v1 import event_pb2
-from recency_features.events import EVENT_RULES, rule
+from recency_features.events import CUSTOM_TYPES, EVENT_RULES, TYPE_COUNT, EventRule, custom_types, rule
 from recency_features.history import MICROS_PER_SECOND, Interaction
 from recency_features.trends import Trends, smoothed
 
@@ -86,7 +86,8 @@ def test_an_unknown_row_counts_nothing_and_ever_more_items_fit():
 
 def test_every_event_type_of_the_api_has_a_rule():
     types = set(event_pb2.EventType.values()) - {event_pb2.EVENT_TYPE_UNSPECIFIED}
-    assert set(EVENT_RULES) == types
+    assert set(EVENT_RULES) == types | set(CUSTOM_TYPES.values())
+    assert max(EVENT_RULES) < TYPE_COUNT
     for number in (event_pb2.EVENT_TYPE_IMPRESSION, event_pb2.EVENT_TYPE_SEARCH):
         assert not rule(number).in_history
     assert rule(999) == rule(event_pb2.EVENT_TYPE_IMPRESSION)
@@ -103,3 +104,13 @@ def test_what_nobody_took_up_is_worth_what_its_segments_are_worth():
         1.5,
     ]
     assert smoothed(counts, []).tolist() == counts.tolist()
+
+
+def test_a_custom_type_does_what_its_weight_says():
+    types = custom_types({"glanced": 0.2, "subscribed": 2.0, "scrolled": 0})
+    glanced, subscribed, scrolled = (rule(types[name]) for name in ("glanced", "subscribed", "scrolled"))
+    assert glanced == EventRule(in_history=True, positive_weight=0.0, marks_seen=False, trend_weight=0.2)
+    assert subscribed == EventRule(in_history=True, positive_weight=2.0, marks_seen=True, trend_weight=2.0)
+    assert scrolled == EventRule(in_history=False, positive_weight=0.0, marks_seen=False, trend_weight=0.0)
+    with pytest.raises(ValueError, match=r"custom\.liked is 0\.9; it must be one of 0, 0\.1"):
+        custom_types({"liked": 0.9})

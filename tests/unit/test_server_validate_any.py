@@ -125,7 +125,7 @@ def test_any_event_that_passes_is_within_the_limits(event: event_pb2.Event) -> N
     assert event.type != event_pb2.EVENT_TYPE_UNSPECIFIED
     assert not event.HasField("value") or math.isfinite(event.value)
     assert not event.HasField("quantity") or 1 <= event.quantity <= limits.MAX_QUANTITY
-    assert not event.retracts_event_id
+    assert not event.retracts_event_id or event.retracts_event_id != event.event_id
     assert 0 <= event.event_time.ToMicroseconds() <= NOW + limits.EVENT_FUTURE_MICROS
     assert all(_is_id(item_id) for item_id in event.shown_item_ids)
 
@@ -155,7 +155,7 @@ def test_a_field_without_a_check_would_be_refused(kind: Any) -> None:
 
     known = {
         recommendation_pb2.RecommendRequest: set(validate_recommend._READERS),
-        event_pb2.Event: {*validate_event._CHECKS, *validate_event._LATER, "event_time", "shown_item_ids"},
+        event_pb2.Event: {*validate_event._CHECKS, "event_time", "shown_item_ids"},
         item_pb2.Item: {*validate_item._CHECKS, *validate_item.OUTPUT_ONLY, "categories", "maturity", "vectors"},
     }[kind]
     assert {field.name for field in kind.DESCRIPTOR.fields} == known

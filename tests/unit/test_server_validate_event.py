@@ -12,11 +12,12 @@ from recency_server.validate_event import event_problems
 
 NOW = 1_700_000_000_000_000
 DAY = 24 * 3600
+CUSTOM = {"listened": 23}
 GOOD: dict[str, Any] = {"event_id": "e", "user_id": "u", "item_id": "i", "type": 3}
 
 
 def wrong(**fields: Any) -> list[str]:
-    return [p.field for p in event_problems(event_pb2.Event(**{**GOOD, **fields}), NOW)]
+    return [p.field for p in event_problems(event_pb2.Event(**{**GOOD, **fields}), NOW, CUSTOM)]
 
 
 def at(seconds: int, nanos: int = 0) -> timestamp_pb2.Timestamp:
@@ -57,7 +58,7 @@ def test_a_good_event_passes(fields: dict[str, Any]) -> None:
         ("type", {"type": 99}),
         ("custom_type", {"type": 16}),
         ("custom_type", {"custom_type": "x"}),
-        ("custom_type", {"type": 16, "custom_type": "x" * 65}),
+        ("custom_type", {"type": 16, "custom_type": "é" * 32 + "x"}),
         ("event_time", {"event_time": at(-1)}),
         ("event_time", {"event_time": at(253_402_300_799)}),
         ("event_time", {"event_time": at(2**62)}),
@@ -82,7 +83,10 @@ def test_a_good_event_passes(fields: dict[str, Any]) -> None:
         ("item_id", {"type": 1, "item_id": ""}),
         ("item_id", {"type": 13}),
         ("context", {"context": {"x" * 257: 1}}),
-        ("retracts_event_id", {"retracts_event_id": "e0"}),
+        ("retracts_event_id", {"retracts_event_id": "x" * 257}),
+        ("retracts_event_id", {"retracts_event_id": "e"}),
+        ("custom_type", {"type": 16, "custom_type": "unheard"}),
+        ("type", {"type": 20, "item_id": "i"}),
     ],
 )
 def test_a_wrong_field_is_named(field: str, fields: dict[str, Any]) -> None:
@@ -95,6 +99,10 @@ def test_an_event_that_is_only_read_needs_no_ids_of_event_and_user() -> None:
     assert [p.field for p in event_problems(event, NOW)] == ["event_id", "user_id"]
 
 
-def test_taking_an_event_back_is_for_later_and_nothing_else_is() -> None:
-    event = event_pb2.Event(**{**GOOD, "retracts_event_id": "e0", "quantity": -1})
-    assert {p.field: p.later for p in event_problems(event, NOW)} == {"quantity": False, "retracts_event_id": True}
+def test_a_custom_type_that_is_not_configured_is_refused_with_those_that_are() -> None:
+    event = event_pb2.Event(**{**GOOD, "type": 16, "custom_type": "unheard"})
+    [none] = event_problems(event, NOW)
+    assert "events.custom" in none.reason
+    [other] = event_problems(event, NOW, {"listened": 23, "bookmarked": 22})
+    assert other.reason.endswith("bookmarked, listened")
+    assert "unheard" not in none.reason + other.reason

@@ -22,18 +22,26 @@ async def test_the_same_event_counts_once(gateway: Any, click: Any) -> None:
 
 @pytest.mark.promise(6)
 async def test_a_bad_event_rejects_itself_and_not_its_neighbours(gateway: Any, click: Any) -> None:
-    answer = await gateway.feedback(click("a"), click("b", type=99), click("c"), click("d", retracts_event_id="a"))
+    answer = await gateway.feedback(click("a"), click("b", type=99), click("c"), click("d", retracts_event_id="d"))
     assert answer.accepted == 2
     assert [(r.index, r.field) for r in answer.rejected] == [(1, "events[1].type"), (3, "events[3].retracts_event_id")]
     assert all(r.reason for r in answer.rejected)
     assert [e.event_id for e in gateway.store.read_log(0, 10)] == ["a", "c"]
 
 
-async def test_taking_an_event_back_is_not_implemented_yet(gateway: Any, click: Any, refused: Any) -> None:
-    answer = await refused(gateway.feedback(click("b", retracts_event_id="a")))
-    assert answer.code is grpc.StatusCode.UNIMPLEMENTED
-    assert "events[0].retracts_event_id" in answer.message
-    assert gateway.store.last_sequence() == 0
+async def test_a_user_takes_back_their_own_events_alone(gateway: Any, click: Any, refused: Any) -> None:
+    await gateway.feedback(click("theirs", user_id="v"), click("mine"))
+    answer = await gateway.feedback(
+        click("a", retracts_event_id="mine"),
+        click("b", retracts_event_id="theirs"),
+        click("c", retracts_event_id="not here yet"),
+        click("w", user_id="w"),
+        click("d", retracts_event_id="w"),
+    )
+    assert answer.accepted == 3
+    assert [r.field for r in answer.rejected] == ["events[1].retracts_event_id", "events[4].retracts_event_id"]
+    alone = await refused(gateway.feedback(click("b", retracts_event_id="theirs")))
+    assert (alone.code, alone.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["events[0].retracts_event_id"])
 
 
 async def test_an_event_without_a_time_happened_when_it_came(gateway: Any, click: Any) -> None:

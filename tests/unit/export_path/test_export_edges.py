@@ -19,6 +19,7 @@ from recency_features.history import Interaction
 from recency_features.overlay import HIDDEN
 from recency_store.manifest import verify
 from recency_store.memory import MemoryStore
+from recency_store.records import SlateRecord
 
 from .conftest import NOW_MICROS, filled, make_event, make_item, shop
 
@@ -97,6 +98,42 @@ def test_a_large_catalogue_trains_on_samples_and_reads_neighbour_lists(run: Run)
     )
     assert verify(folder).metrics["validation_ndcg_at_10"] > 0
     assert (folder / "items.bin").stat().st_size < 200 * 200 * 3 * 4
+
+
+def test_a_snapshot_has_what_stands_and_what_was_shown_whole() -> None:
+    """Carts that were emptied, impressions that name their slate or one item, and those that were taken back."""
+    add, remove, shown = (
+        event_pb2.EVENT_TYPE_ADD_TO_CART,
+        event_pb2.EVENT_TYPE_REMOVE_FROM_CART,
+        event_pb2.EVENT_TYPE_IMPRESSION,
+    )
+    slate = make_event(5, "visitor", "", NOW_MICROS + 5, shown)
+    slate.recommendation_id = "r"
+    one, back = (make_event(6 + n, "user", "item-002", NOW_MICROS + 6 + n, shown) for n in range(2))
+    back.retracts_event_id = "e6"
+    other = make_event(8, "user", "item-001", NOW_MICROS + 8, shown)
+    store = filled(
+        [make_item(number) for number in range(3)],
+        [
+            make_event(1, "user", "item-000", NOW_MICROS + 1, add),
+            make_event(2, "user", "item-001", NOW_MICROS + 2, add),
+            make_event(3, "user", "item-000", NOW_MICROS + 3, remove),
+            make_event(4, "visitor", "item-002", NOW_MICROS + 4),
+            *(slate, one, back, other),
+        ],
+    )
+    store.put_slates([SlateRecord("r", "visitor", NOW_MICROS, 1, ("item-002", "item-001"))])
+    store.merge_users("visitor", "user", NOW_MICROS)
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        return np.zeros((len(texts), 4), dtype=np.float32)
+
+    snapshot = take_snapshot(store, store.last_sequence(), "digest", 4, encode, lambda done, total: None)
+    acted = [(snapshot.item_ids[item], kind) for item, kind in zip(snapshot.item, snapshot.type, strict=True)]
+    assert acted == [("item-001", add), ("item-000", remove), ("item-002", event_pb2.EVENT_TYPE_CLICK)]
+    assert [snapshot.item_ids[item] for item in snapshot.shown] == ["item-002", "item-001", "item-001"]
+    assert snapshot.shown_offsets.tolist() == [0, 2, 3]
+    assert {*snapshot.user.tolist(), *snapshot.shown_user.tolist()} == {0}
 
 
 def test_the_snapshot_leaves_out_whom_and_what_may_not_be_trained_on() -> None:

@@ -192,6 +192,28 @@ def test_clicks_raise_a_new_item_for_other_users_and_the_store_has_what_was_lear
     assert again.position == learned.position
 
 
+def test_what_was_taken_back_or_was_a_visitors_is_learned_from_as_it_stands(
+    served: MemoryStore, bootstrapped: Bootstrapped, direct: Direct
+) -> None:
+    space, users = _space(served, bootstrapped, direct, LearnerConfig(save_norm=0.0))
+    lease = _lease(served)
+    served.append([make_event(80_000, "visitor", "item-001", NOW_MICROS)])
+    assert space.step(users, lease).events == 1
+    behaviour = space._behaviour
+    clicks = [make_event(80_001 + n, "member", f"item-00{n + 2}", NOW_MICROS + n + 1) for n in range(2)]
+    back = make_event(80_009, "member", "item-002", NOW_MICROS + 9)
+    back.retracts_event_id = "e80001"
+    served.append([*clicks, back])
+    # One of the two is taken back within the chunk: the other one alone teaches.
+    assert space.step(users, lease).events == 1
+    later = LoggedEvent(10**9, "x", "member", "", 3, NOW_MICROS + 10**6, None, b"")
+    assert behaviour.before(later).seen == {"item-003"}
+    served.merge_users("visitor", "member", NOW_MICROS)
+    while space.step(users, lease):
+        pass
+    assert behaviour.before(later).seen == {"item-001", "item-003"}
+
+
 def _moment(store: MemoryStore, user: str) -> Any:
     event = make_event(1, user, "item-000", NOW_MICROS + 10**6)
     after = LoggedEvent(10**9, "x", user, "", event.type, NOW_MICROS + 10**6, None, b"")

@@ -114,6 +114,15 @@ def test_killed_at_any_file_operation_it_shows_the_old_log_or_the_new_one(tmp_pa
     assert not list(tmp_path.rglob("*.partial"))
 
 
+def test_users_who_were_merged_are_one_in_every_file_after_the_next_compaction(tmp_path: Path) -> None:
+    store = log_of(250)
+    compact(store, tmp_path, range_size=100)
+    store.merge_users("user-1", "user-2", 5)
+    compact(store, tmp_path, range_size=100)
+    assert read_back(tmp_path) == rows_of(store)
+    assert "user-1" not in read_events(tmp_path, ("user_id",)).column("user_id").to_pylist()
+
+
 def test_a_reader_of_the_old_receipt_finds_its_files(tmp_path: Path) -> None:
     store = log_of(120)
     old = compact(store, tmp_path, range_size=100)

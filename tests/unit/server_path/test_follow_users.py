@@ -83,6 +83,42 @@ async def test_an_event_followed_while_its_user_is_read_is_not_lost() -> None:
     assert users.cached("u") is state
 
 
+async def test_what_is_taken_back_while_its_user_is_read_is_not_there() -> None:
+    store = SlowStore()
+    store.append([new_event("u", ITEMS[0], 1), new_event("u", ITEMS[1], 2)])
+    with ThreadPoolExecutor(2) as threads:
+        users = Users(store, threads, Counters(), UserConfig())
+        loading = asyncio.ensure_future(users.load("u"))
+        await asyncio.to_thread(store.reading.wait, 5)
+        back = new_event("u", ITEMS[0], 3)
+        back.retracts_event_id = "u/1"
+        [appended] = store.append([back])
+        users.take_in(store.read_log(appended.sequence - 1, 10))
+        store.go_on.set()
+        assert (await loading).behaviour.counts == {ITEMS[1]: 1}
+        # What comes after it was taken back does nothing either.
+        late = new_event("u", ITEMS[2], 5)
+        back.event_id, back.retracts_event_id = "u/4", "u/5"
+        for event in (back, late):
+            [appended] = store.append([event])
+            users.take_in(store.read_log(appended.sequence - 1, 10))
+            assert (await users.load("u")).behaviour.counts == {ITEMS[1]: 1}
+
+
+async def test_users_who_are_merged_are_read_anew() -> None:
+    store = MemoryStore()
+    store.append([new_event("visitor", ITEMS[0], 1), new_event("u", ITEMS[1], 2)])
+    with ThreadPoolExecutor(1) as threads:
+        users = Users(store, threads, Counters(), UserConfig())
+        for user in ("visitor", "u"):
+            await users.load(user)
+        before = store.last_sequence()
+        store.merge_users("visitor", "u", NOW)
+        users.forget(rewrite.user_id for rewrite in store.changes(before, 10).rewrites)
+        assert (await users.load("visitor")).behaviour.counts == {}
+        assert (await users.load("u")).behaviour.counts == {ITEMS[0]: 1, ITEMS[1]: 1}
+
+
 async def test_a_read_that_fails_is_reported_and_tried_again() -> None:
     store = SlowStore()
     store.go_on.set()
