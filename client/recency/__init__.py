@@ -27,6 +27,7 @@ from recency.errors import (
 )
 from recency.events import event
 from recency.release_types import Activation, Release, ReleaseArm, ReleaseShadow, ReleaseState, ReleaseUse
+from recency.session import AsyncSession, Session
 from recency.types import (
     DeleteResult,
     Event,
@@ -36,11 +37,13 @@ from recency.types import (
     Freshness,
     HideResult,
     Item,
+    MergeResult,
     Promotion,
     Reason,
     ReasonKind,
     Recommendation,
     RecommendView,
+    Refresh,
     Slate,
     Source,
     Trace,
@@ -51,6 +54,7 @@ from recency.user_types import Consent, Erased, KnownUser, ServedSlate, User, Us
 __all__ = [
     "Activation",
     "AsyncRecency",
+    "AsyncSession",
     "Consent",
     "DeadlineExceeded",
     "DeleteResult",
@@ -66,6 +70,7 @@ __all__ = [
     "InvalidArgument",
     "Item",
     "KnownUser",
+    "MergeResult",
     "NotFound",
     "Overloaded",
     "Promotion",
@@ -75,6 +80,7 @@ __all__ = [
     "RecencyError",
     "RecommendView",
     "Recommendation",
+    "Refresh",
     "Release",
     "ReleaseArm",
     "ReleaseShadow",
@@ -82,6 +88,7 @@ __all__ = [
     "ReleaseUse",
     "ServedSlate",
     "ServerError",
+    "Session",
     "Slate",
     "Source",
     "Trace",

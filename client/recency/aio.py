@@ -15,7 +15,8 @@ from recency.calls import Call, RecommendOptions
 from recency.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS, OPTIONS, methods
 from recency.errors import from_call
 from recency.release_types import Activation, Release
-from recency.types import DeleteResult, Event, FeedbackResult, HideResult, Item, Slate, UpsertResult
+from recency.session import AsyncSession
+from recency.types import DeleteResult, Event, FeedbackResult, HideResult, Item, MergeResult, Slate, UpsertResult
 from recency.user_types import Erased, KnownUser, ServedSlate, User, UserStored
 
 Result = TypeVar("Result")
@@ -57,6 +58,14 @@ class AsyncRecency:
     async def feedback(self, events: Sequence[Event]) -> FeedbackResult:
         """Stores what users did; durable when it returns. The same `event_id` counts once."""
         return await self._run(calls.feedback(events))
+
+    def session(self, user_id: str = "", **options: Unpack[RecommendOptions]) -> AsyncSession:
+        """Begins an interactive session with a first request, whose options are those of `recommend`."""
+        return AsyncSession(self._methods["StreamRecommend"], user_id, options)
+
+    async def merge_users(self, source_user_id: str, target_user_id: str) -> MergeResult:
+        """A visitor turns out to be a user, who takes over all that the visitor did."""
+        return await self._run(calls.merge_users(source_user_id, target_user_id))
 
     async def upsert_items(self, items: Sequence[Item]) -> UpsertResult:
         """Adds or replaces items; searchable when it returns."""

@@ -26,13 +26,15 @@ from recency.types import (
     FeedbackResult,
     HideResult,
     Item,
+    MergeResult,
     Promotion,
     RecommendView,
+    Refresh,
     RejectedEvent,
     Slate,
     UpsertResult,
 )
-from recency.v1 import catalog_pb2, event_pb2, recommendation_pb2, release_pb2
+from recency.v1 import catalog_pb2, event_pb2, recommendation_pb2, release_pb2, user_pb2
 
 Result = TypeVar("Result")
 
@@ -91,6 +93,35 @@ class RecommendOptions(TypedDict, total=False):
 
 def recommend(user_id: str, options: RecommendOptions) -> Call[Slate]:
     """Recommend; TypeError for an option that there is not."""
+    return Call("Recommend", _recommend_request(user_id, options), slate_from)
+
+
+def session_message(
+    events: Sequence[Event], user_id: str = "", options: RecommendOptions | None = None
+) -> recommendation_pb2.StreamRecommendRequest:
+    """A message of an interactive session: events, and with `options` the request from now on."""
+    message = recommendation_pb2.StreamRecommendRequest(events=[event_to_message(e) for e in events])
+    if options is not None:
+        message.request.CopyFrom(_recommend_request(user_id, options))
+    return message
+
+
+def refresh_from(response: recommendation_pb2.StreamRecommendResponse) -> Refresh:
+    """A refreshed slate as it was answered."""
+    return Refresh(slate_from(response.response), response.messages_reflected)
+
+
+def merge_users(source_user_id: str, target_user_id: str) -> Call[MergeResult]:
+    """MergeUsers."""
+
+    def read(response: user_pb2.MergeUsersResponse) -> MergeResult:
+        return MergeResult(response.consistency_token, response.moved_events)
+
+    request = user_pb2.MergeUsersRequest(source_user_id=source_user_id, target_user_id=target_user_id)
+    return Call("MergeUsers", request, read)
+
+
+def _recommend_request(user_id: str, options: RecommendOptions) -> recommendation_pb2.RecommendRequest:
     unknown = options.keys() - RecommendOptions.__annotations__.keys()
     if unknown:
         raise TypeError(f"recommend() has no option {', '.join(sorted(unknown))}")
@@ -106,7 +137,7 @@ def recommend(user_id: str, options: RecommendOptions) -> Call[Slate]:
     staleness = fields.pop("max_staleness", None)
     fields["max_staleness"] = None if staleness is None else duration_of(staleness)
     fields["view"] = number_of(RecommendView, fields.pop("view", RecommendView.UNSPECIFIED))
-    return Call("Recommend", recommendation_pb2.RecommendRequest(user_id=user_id, **fields), slate_from)
+    return recommendation_pb2.RecommendRequest(user_id=user_id, **fields)
 
 
 def feedback(events: Sequence[Event]) -> Call[FeedbackResult]:

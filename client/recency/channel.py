@@ -14,16 +14,16 @@ DEFAULT_TIMEOUT_SECONDS = 10.0
 # A page of 1,000 items with texts of 64 KiB.
 MAX_MESSAGE_BYTES = 80 * 1024 * 1024
 
-# All of these may be sent twice: reads; Feedback counts an event_id once; writes of items and users say what shall be.
+# All of these may be sent twice: reads; Feedback counts an event_id once; the other writes say what shall be.
 _RETRIED = {
     "recency.v1.RecommendationService": ("Recommend", "Feedback"),
     "recency.v1.CatalogService": ("UpsertItems", "DeleteItems", "HideItems", "UnhideItems", "GetItem", "ListItems"),
-    "recency.v1.UserService": ("UpsertUser", "GetUser", "ExportUser", "DeleteUser"),
+    "recency.v1.UserService": ("UpsertUser", "GetUser", "ExportUser", "MergeUsers", "DeleteUser"),
     "recency.v1.ReleaseService": ("ListReleases", "GetRelease"),
 }
 # Sent once: a rollback that is sent twice goes back twice.
 _SENT_ONCE = {
-    "recency.v1.RecommendationService": (),
+    "recency.v1.RecommendationService": ("StreamRecommend",),
     "recency.v1.CatalogService": (),
     "recency.v1.UserService": (),
     "recency.v1.ReleaseService": ("ActivateRelease", "SetCanary", "RollbackRelease", "SetShadow", "WatchReleases"),
@@ -59,7 +59,10 @@ def methods(channel: Any) -> dict[str, Any]:
         for service in file.DESCRIPTOR.services_by_name.values():
             for name in (*_RETRIED[service.full_name], *_SENT_ONCE[service.full_name]):
                 method = service.methods_by_name[name]
-                make = channel.unary_stream if method.server_streaming else channel.unary_unary
+                both = method.client_streaming and method.server_streaming
+                make = channel.stream_stream if both else channel.unary_unary
+                if method.server_streaming and not both:
+                    make = channel.unary_stream
                 made[name] = make(
                     f"/{service.full_name}/{name}",
                     request_serializer=GetMessageClass(method.input_type).SerializeToString,

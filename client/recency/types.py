@@ -197,6 +197,22 @@ class Slate:
 
 
 @dataclass(frozen=True, slots=True)
+class Refresh:
+    """A slate of an interactive session, and how many of its messages it reflects."""
+
+    slate: Slate
+    messages_reflected: int
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """Two users are one: how many events moved."""
+
+    consistency_token: str
+    moved_events: int
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedEvent:
     """An event that was not stored, by its place in the call, and why."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
@@ -17,8 +18,10 @@ import grpc
 from google.protobuf import descriptor, message, message_factory
 
 from recency_server.admission import Admission
-from recency_server.errors import InvalidRequest, NotBuilt, Unavailable, Violation
+from recency_server.conversation import Exchange, Newest
+from recency_server.errors import NotBuilt, Unavailable
 from recency_server.logs import RequestLog
+from recency_server.messages import all_readable, readable, reader
 from recency_server.metrics import MethodStats
 from recency_server.query import Deadline
 from recency_server.status import Refusal, refusal_of
@@ -44,7 +47,7 @@ class Service(Protocol):
     descriptor: descriptor.ServiceDescriptor
     later: Mapping[str, str]
 
-    def implemented(self) -> Mapping[str, tuple[Method | Source, Terms]]:
+    def implemented(self) -> Mapping[str, tuple[Method | Source | Newest, Terms]]:
         """The methods that this version has."""
         ...
 
@@ -61,6 +64,8 @@ class Calls:
         self.draining = False
         # Of the streams that go on until somebody has enough.
         self._limits: set[asyncio.Timeout] = set()
+        # Of those that answer as long as the caller speaks.
+        self._exchanges: set[Exchange] = set()
         self.stats: list[MethodStats] = []
 
     def close(self) -> None:
@@ -69,6 +74,8 @@ class Calls:
         self.draining = True
         for limit in self._limits:
             limit.reschedule(0.0)
+        for exchange in self._exchanges:
+            exchange.end(Unavailable(_CLOSING))
 
     async def idle(self, seconds: float) -> bool:
         """Waits until nothing runs; whether that was in time."""
@@ -99,6 +106,8 @@ class Calls:
         handler: Handler
         if implemented is None:
             handler = self._missing(method.name, service.later[method.name], stats, gives_stream)
+        elif isinstance(target, Newest):
+            handler = self._exchange(target, implemented[1], stats)
         elif takes_stream:
             handler = self._chunks(target, implemented[1], stats)
         elif gives_stream:
@@ -115,7 +124,7 @@ class Calls:
         response_type = message_factory.GetMessageClass(method.output_type)
         return make(
             handler,
-            request_deserializer=_reader(request_type),
+            request_deserializer=reader(request_type),
             response_serializer=response_type.SerializeToString,
         )
 
@@ -132,7 +141,7 @@ class Calls:
                 if self.draining:
                     raise Unavailable(_CLOSING)
                 with admission:
-                    response = await method(_readable(request), deadline)
+                    response = await method(readable(request), deadline)
             except BaseException as error:
                 refusal = self._failed(error, stats, started)
                 if isinstance(error, asyncio.CancelledError):
@@ -161,7 +170,7 @@ class Calls:
                         try:
                             if self.draining:
                                 raise Unavailable(_CLOSING)
-                            yield await method(_readable(request), Deadline.after(terms.default_seconds))
+                            yield await method(readable(request), Deadline.after(terms.default_seconds))
                         finally:
                             self._end()
                         self._done(stats, started)
@@ -187,7 +196,7 @@ class Calls:
                     async with asyncio.timeout(None) as limit:
                         self._limits.add(limit)
                         try:
-                            async for response in source(_readable(request)):
+                            async for response in source(readable(request)):
                                 yield response
                         finally:
                             self._limits.discard(limit)
@@ -201,6 +210,32 @@ class Calls:
                     stats.note(grpc.StatusCode.CANCELLED, 0.0)
                     raise
                 await _abort(context, self._failed(error, stats, started))
+
+        return handle
+
+    def _exchange(self, method: Newest, terms: Terms, stats: MethodStats) -> Handler:
+        """A stream both ways, answered as newest wins. An open one that has nothing to do does not hold a drain up."""
+
+        async def handle(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            async def write(response: message.Message, started: float) -> None:
+                await context.write(response)
+                self._done(stats, started)
+
+            try:
+                if self.draining:
+                    raise Unavailable(_CLOSING)
+                with terms.admission:
+                    exchange = Exchange(method.begin(context.time_remaining), self._working)
+                    self._exchanges.add(exchange)
+                    try:
+                        await exchange.run(all_readable(requests), write)
+                    finally:
+                        self._exchanges.discard(exchange)
+            except BaseException as error:
+                refusal = self._failed(error, stats, time.perf_counter())
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+                await _abort(context, refusal)
 
         return handle
 
@@ -218,6 +253,14 @@ class Calls:
             yield  # never reached; it makes this an asynchronous generator
 
         return handle_stream if gives_stream else handle
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        self._begin()
+        try:
+            yield
+        finally:
+            self._end()
 
     def _begin(self) -> None:
         self._busy += 1
@@ -244,21 +287,3 @@ class Calls:
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], refusal: Refusal) -> NoReturn:
     await context.abort(refusal.code, refusal.message, refusal.trailing)
     raise AssertionError("abort returned")
-
-
-def _reader(kind: type[message.Message]) -> Callable[[bytes], message.Message | None]:
-    """Bytes to message, None where they are none: gRPC itself would answer UNKNOWN, with a class name of ours."""
-
-    def read(raw: bytes) -> message.Message | None:
-        try:
-            return kind.FromString(raw)
-        except message.DecodeError:
-            return None
-
-    return read
-
-
-def _readable(request: message.Message | None) -> message.Message:
-    if request is None:
-        raise InvalidRequest(Violation("", "the request is not a message of this type; strings must be UTF-8"))
-    return request
