@@ -30,6 +30,8 @@ epochs = 4
 check_every = 2
 [export.ranker]
 epochs = 2
+[events.custom]
+subscribed = 2
 """
 _READY_SECONDS = 90.0
 

@@ -12,6 +12,7 @@ from recency_server import limits
 from recency_server.calls import Method, Source, Terms
 from recency_server.consistency import encode_token
 from recency_server.errors import NotFound
+from recency_server.merge import merge_users
 from recency_server.parts import Parts
 from recency_server.query import Deadline
 from recency_server.store_user import store_user
@@ -30,9 +31,7 @@ class UserService:
     """Keeps users."""
 
     descriptor = user_pb2.DESCRIPTOR.services_by_name["UserService"]
-    later: Mapping[str, str] = {
-        "MergeUsers": "send the visitor's events again under the user's id, with event_ids of their own",
-    }
+    later: Mapping[str, str] = {}
 
     def __init__(self, parts: Parts, *, reads: Terms, writes: Terms, streams: Terms) -> None:
         self._parts = parts
@@ -45,6 +44,7 @@ class UserService:
         return {
             "UpsertUser": (self.upsert_user, self._writes),
             "GetUser": (self.get_user, self._reads),
+            "MergeUsers": (self.merge_users, self._writes),
             "ExportUser": (self.export_user, self._streams),
             "DeleteUser": (self.delete_user, self._writes),
         }
@@ -53,6 +53,10 @@ class UserService:
         """Stores attributes, consent and maturity limit."""
         sequence = await store_user(request, self._parts, deadline)
         return user_pb2.UpsertUserResponse(consistency_token=encode_token(sequence))
+
+    async def merge_users(self, request: user_pb2.MergeUsersRequest, deadline: Deadline) -> user_pb2.MergeUsersResponse:
+        """Joins a visitor's behaviour to the user they turn out to be."""
+        return await merge_users(request, self._parts)
 
     async def get_user(self, request: user_pb2.GetUserRequest, deadline: Deadline) -> user_pb2.GetUserResponse:
         """Attributes and the newest events."""
