@@ -13,7 +13,7 @@ import typer
 from recency_cli.context import Options
 
 # Groups with commands of their own below them; and modules that add single commands to the top.
-GROUPS = ("config", "import", "export", "release", "user", "policy", "report", "audit", "bench")
+GROUPS = ("config", "import", "export", "release", "user", "policy", "review", "report", "audit", "bench")
 MODULES = {
     "config": "show",
     "import": "importing",
@@ -22,6 +22,7 @@ MODULES = {
     "user": "people",
     "policy": "policy",
     "report": "reporting",
+    "review": "reviewing",
     "audit": "auditing",
     "bench": "bench",
 }
