@@ -10,6 +10,7 @@ from recency_cli.context import Json, settings_of
 
 if TYPE_CHECKING:
     from recency import Promotion, Recency
+    from recency.calls import RecommendOptions
 
 Address = Annotated[str | None, typer.Option(help="The gateway (default: gateway.grpc_address).")]
 
@@ -46,34 +47,39 @@ def recommend(
         bool, typer.Option("--trace", help="Say how the answer came about, and what is not in it.")
     ] = False,
     locale: Annotated[str, typer.Option(help="The language of reasons: en or zh.")] = "",
+    interactive: Annotated[bool, typer.Option("--interactive", help="Go on: click and ask, line by line.")] = False,
     address: Address = None,
     json: Json = False,
 ) -> None:
     """Show what a user would be shown now, and how fresh that is."""
+    from recency_cli.conversing import converse
     from recency_cli.slates import print_slate
 
+    options: RecommendOptions = {
+        "page_size": page_size,
+        "query": query,
+        "query_weight": query_weight,
+        "candidate_item_ids": candidate or (),
+        "exclude_item_ids": exclude or (),
+        "include_seen": include_seen,
+        "filter": filter,
+        "seed_item_ids": seed or (),
+        "negative_item_ids": negative or (),
+        "promotions": [_promotion(text) for text in promote or ()],
+        "diversity": diversity or None,
+        "exploration": exploration or None,
+        "page_token": page,
+        "consistency_token": token or (),
+        "explain": explain,
+        "trace": trace,
+        "context": {"locale": locale} if locale else {},
+        "view": "ITEMS",
+    }
     with gateway(context, address) as client:
-        slate = client.recommend(
-            user,
-            page_size=page_size,
-            query=query,
-            query_weight=query_weight,
-            candidate_item_ids=candidate or (),
-            exclude_item_ids=exclude or (),
-            include_seen=include_seen,
-            filter=filter,
-            seed_item_ids=seed or (),
-            negative_item_ids=negative or (),
-            promotions=[_promotion(text) for text in promote or ()],
-            diversity=diversity or None,
-            exploration=exploration or None,
-            page_token=page,
-            consistency_token=token or (),
-            explain=explain,
-            trace=trace,
-            context={"locale": locale} if locale else {},
-            view="ITEMS",
-        )
+        if interactive:
+            converse(client, user, options, as_json=json)
+            return
+        slate = client.recommend(user, **options)
     print_slate(slate, f"for user {user}" if user else "for somebody unknown", json)
 
 

@@ -101,7 +101,8 @@ class AsyncSession:
             response = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise from_call(error, error.trailing_metadata()) from error
-        if response is grpc.aio.EOF:
+        if not isinstance(response, recommendation_pb2.StreamRecommendResponse):
+            # The end of the stream.
             raise StopAsyncIteration
         return refresh_from(response)
 

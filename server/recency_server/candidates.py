@@ -15,7 +15,7 @@ from recency_server.follow import Follower
 from recency_server.query import Query
 from recency_server.reading import User
 from recency_server.release import Release
-from recency_server.steering import SteerConfig, steer_by_items, steer_by_text
+from recency_server.steering import SteerConfig, steer_by_items, steer_by_text, steer_from_dislikes
 
 # A filter that lets at most this share of the catalogue through is answered by ranking all that it lets through.
 _FEW = 0.2
@@ -24,7 +24,7 @@ _FEW = 0.2
 @dataclass(frozen=True, slots=True)
 class Aim:
     """steer_D     added to the user vector, None for nothing
-    own_D       the part of it that the request did not ask for: the user's profile
+    own_D       the part of it that the request did not ask for: the user's profile and dislikes
     named       indices in the release of the items to rank: the caller's own candidates, or what a filter that lets few
                 through leaves; None to retrieve
     named_ids   their ids, in the same order; with no release all that the catalogue knows
@@ -74,10 +74,11 @@ async def aim_at(
             less = [release.index_of[i] for i in query.negative_item_ids if i in release.index_of]
             by_items_D = steer_by_items(release, more, less)
             steer_D = by_items_D if steer_D is None else steer_D + by_items_D
+    away_D = None
     if release is not None and user.rows is not None and len(user.rows.disliked) and config.dislike_weight:
-        away_D = np.float32(config.dislike_weight) * steer_by_items(release, (), user.rows.disliked.tolist())
+        away_D = steer_from_dislikes(release, user.rows.disliked.tolist(), user.rows.length, config)
         steer_D = away_D if steer_D is None else steer_D + away_D
-    return Aim(steer_D, named, named_ids, missing, narrowed, tuple(degraded))
+    return Aim(steer_D, named, named_ids, missing, narrowed, tuple(degraded), own_D=away_D)
 
 
 def all_narrowed(aim: Aim, release: Release) -> Aim:

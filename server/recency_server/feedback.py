@@ -82,7 +82,8 @@ async def take_feedback(
 
 
 async def take_all(events: Sequence[event_pb2.Event], parts: Parts, deadline: Deadline) -> int:
-    """Stores all of the events durably, or none where one of them is wrong; answers the newest sequence."""
+    """Stores all of the events durably, or none where one of them is wrong; answers the newest sequence. What was done
+    before its user was erased is refused as well; what came with it is stored."""
     reason = count(len(events), 1, limits.FEEDBACK_EVENTS, "events")
     if reason is not None:
         refuse([Problem("events", reason)])
@@ -96,8 +97,9 @@ async def take_all(events: Sequence[event_pb2.Event], parts: Parts, deadline: De
         )
     ]
     refuse(problems)
-    sequence, _ = await _store(list(events), parts, deadline, now_micros, patient=False)
-    return sequence
+    appended = await _store(list(events), parts, deadline, now_micros, patient=False)
+    refuse([Problem(f"events[{i}].user_id", _ERASED) for i, one in enumerate(appended) if one.erased])
+    return max(one.sequence for one in appended)
 
 
 async def _foreign(events: Sequence[event_pb2.Event], parts: Parts) -> dict[int, list[Problem]]:

@@ -23,6 +23,9 @@ from recency_store.errors import StoreError
 from recency_store.protocol import Store
 from recency_store.records import Changes, LoggedEvent, StoredItem
 
+# What is taken back moves trends where it is among so many of its user's newest events: requests wait for this reading.
+_UNDONE_AMONG = 1_000
+
 ItemsListener = Callable[[Sequence[StoredItem]], None]
 EventsListener = Callable[[Sequence[LoggedEvent]], None]
 AllOf = Callable[[str], Sequence[LoggedEvent]]
@@ -154,7 +157,7 @@ class Follower:
                 through,
                 chunk,
                 self._not_training,
-                self.users.all_of,
+                self._newest_of,
                 waiting,
             )
             newest_micros = max(newest_micros, newest)
@@ -218,11 +221,14 @@ class Follower:
         """What is new in the store and what of the log stands by it, who of those in memory was erased, and whose events
         train nothing now."""
         changes = self._store.changes(self.applied, self._config.chunk)
-        stands = difference(changes.events, self.users.all_of, self._waiting_ids)
+        stands = difference(changes.events, self._newest_of, self._waiting_ids)
         digests = {erasure.digest for erasure in changes.erasures}
         people = bool(changes.users or digests)
         not_training = self._store.users_not_training() if people else self._not_training
         return changes, stands, self.users.erased(digests) if digests else [], not_training
+
+    def _newest_of(self, user_id: str) -> list[LoggedEvent]:
+        return self._store.read_user(user_id, _UNDONE_AMONG)
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -68,4 +68,8 @@ async def with_profile(
         except (Unavailable, Overloaded, TooLate) as error:
             return replace(aim, degraded=(*aim.degraded, f"profile: it is not read ({error})"))
     steer_D = steer_by_text(release, vector, weight)
-    return replace(aim, steer_D=steer_D if aim.steer_D is None else aim.steer_D + steer_D, own_D=steer_D)
+    return replace(
+        aim,
+        steer_D=steer_D if aim.steer_D is None else aim.steer_D + steer_D,
+        own_D=steer_D if aim.own_D is None else aim.own_D + steer_D,
+    )

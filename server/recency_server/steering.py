@@ -22,7 +22,7 @@ class SteerConfig:
     0 for not at all
     """
 
-    dislike_weight: float = 0.3
+    dislike_weight: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.dislike_weight <= 1.0:
@@ -33,6 +33,8 @@ F32 = npt.NDArray[np.float32]
 # Words alone: the query outweighs the history by this much, and float32 still tells the items apart.
 _MOST_WEIGHT = 1_000.0
 _SAMPLE = 2_000
+# Measured (docs/asking.md): so much moves a plain slate as a whole weight moves one that follows a history.
+_WITHOUT_HISTORY = 0.05
 _TINY = 1e-6
 
 
@@ -53,6 +55,14 @@ def steer_by_items(release: Release, more: Sequence[int], less: Sequence[int]) -
     for indices, sign in ((more, 1.0), (less, -1.0)):
         if len(indices):
             steer_D += np.float32(sign) * _towards(release, release.vectors_of(indices).mean(0))
+    return steer_D
+
+
+def steer_from_dislikes(release: Release, disliked: Sequence[int], history: int, config: SteerConfig) -> F32:
+    """The steer [D] away from what a user disliked. Who has no history is shown what most people like, whose scores lie
+    close together: there a whisper does what elsewhere takes a word."""
+    strength = config.dislike_weight * (1.0 if history else _WITHOUT_HISTORY)
+    steer_D: F32 = np.float32(strength) * steer_by_items(release, (), disliked)
     return steer_D
 
 

@@ -12,6 +12,7 @@ from itertools import chain, islice
 
 from recency_features.events import rule
 from recency_features.history import Interaction
+from recency_features.standing import standing
 from recency_server.query import Query
 from recency_server.release import Release
 from recency_server.users import Behaviour, UserRows
@@ -53,11 +54,15 @@ def read_events(store: Store, query: Query, history: Sequence[Interaction], limi
     """Finds the events of a history again among the user's newest `limit` in the store and those that the request brought.
     Blocks; StoreError where the store is away."""
     stored = store.read_user(query.user_id, limit) if query.user_id else []
+    stands = standing(stored)
+    kept = {event.sequence for event in stands}
+    taken_back = [event.event_id for event in stored if event.sequence not in kept]
     recent = zip(query.recent_ids, query.recent, strict=True)
     named = chain(
-        ((event.event_id, Interaction(event.item_id, event.type, event.time_micros)) for event in stored), recent
+        ((event.event_id, Interaction(event.item_id, event.type, event.time_micros)) for event in stands), recent
     )
-    return match(sorted(named, key=lambda pair: pair[1].time_micros), history)
+    found = match(sorted(named, key=lambda pair: pair[1].time_micros), history)
+    return UserEvents(found.used, (*taken_back, *found.unused)[-_UNUSED:])
 
 
 def match(named: Iterable[tuple[str, Interaction]], history: Sequence[Interaction]) -> UserEvents:

@@ -229,10 +229,6 @@ class Users:
             self._start_reading(user_id)
         return await asyncio.shield(loading.ready)
 
-    def all_of(self, user_id: str) -> list[LoggedEvent]:
-        """The events of a user that are read, from the store; it blocks."""
-        return self._store.read_user(user_id, self._config.events_limit)
-
     def take_in(self, events: Iterable[LoggedEvent]) -> None:
         """Brings the states in memory, and the ones being read, up to these events."""
         for event in events:
@@ -266,7 +262,7 @@ class Users:
 
     def _read(self, user_id: str) -> UserState:
         profile = profile_of(self._store.get_user(user_id))
-        return UserState(self.all_of(user_id), profile)
+        return UserState(self._store.read_user(user_id, self._config.events_limit), profile)
 
     def _finish_reading(self, user_id: str, reading: asyncio.Future[UserState]) -> None:
         loading = self._loading[user_id]

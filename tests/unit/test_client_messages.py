@@ -19,10 +19,11 @@ from recency.v1 import event_pb2, item_pb2, recommendation_pb2, release_pb2
 NOON = datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 EXPORTED = """
-Activation AsyncRecency Consent DeadlineExceeded DeleteResult Erased Event EventType FailedPrecondition FeedbackResult
-FieldViolation FilteredCandidates Freshness HideResult InvalidArgument Item KnownUser NotFound Overloaded Promotion
-Reason ReasonKind Recency RecencyError RecommendView Recommendation Release ReleaseArm ReleaseShadow ReleaseState
-ReleaseUse ServedSlate ServerError Slate Source Trace Unavailable Unimplemented UpsertResult User UserStored event
+Activation AsyncRecency AsyncSession Consent DeadlineExceeded DeleteResult Erased Event EventType FailedPrecondition
+FeedbackResult FieldViolation FilteredCandidates Freshness HideResult InvalidArgument Item KnownUser MergeResult
+NotFound Overloaded Promotion Reason ReasonKind Recency RecencyError RecommendView Recommendation Refresh Release
+ReleaseArm ReleaseShadow ReleaseState ReleaseUse ServedSlate ServerError Session Slate Source Trace Unavailable
+Unimplemented UpsertResult User UserStored event
 """
 
 

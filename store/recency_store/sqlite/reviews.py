@@ -25,7 +25,10 @@ def open_reviews(connection: sqlite3.Connection, limit: int) -> list[Review]:
         f" max(e.sequence) AS newest {_OPEN} GROUP BY e.item_id ORDER BY users DESC, newest DESC LIMIT ?",
         (max(0, limit),),
     ).fetchall()
-    return [Review(*row[:5], reason=_reason(connection, row[5]), through=row[5]) for row in found]
+    return [
+        Review(item_id, reports, users, first, newest, _reason(connection, through), through)
+        for item_id, reports, users, first, newest, through in found
+    ]
 
 
 def resolve(

@@ -122,7 +122,8 @@ async def test_an_anonymous_session_brings_its_events_in_the_request(gateway: An
 
 async def test_pages_of_an_anonymous_session_never_repeat_and_follow_what_it_did(gateway: Any) -> None:
     shown: list[str] = []
-    token, seen = "", []
+    seen: list[dict[str, Any]] = []
+    token = ""
     for _ in range(4):
         answer = await gateway.recommend(
             session_id="s", page_size=6, page_token=token, recent_events=seen, include_seen=False

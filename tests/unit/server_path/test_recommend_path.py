@@ -15,6 +15,7 @@ from recency_inference import errors as inference_errors
 from recency_server.errors import StaleRefused, TooLate
 from recency_server.query import Deadline, Query, Slate
 from recency_server.recommend import recommend
+from recency_server.steering import SteerConfig
 from recency_store.manifest import Manifest
 from recency_store.memory import MemoryStore
 
@@ -101,6 +102,27 @@ class TestWithARelease:
         async with opened(exclude_seen="never") as parts:
             slate = await recommend(Query(user_id="u"), soon(), parts)
         assert ids(slate)[:2] == [ITEMS[1], ITEMS[2]]
+
+    async def test_what_a_user_dislikes_steers_away_from_it_and_leaves_source_and_chances(
+        self, opened: Open, store: MemoryStore, inference: ScriptedInference
+    ) -> None:
+        dislike = event_pb2.EVENT_TYPE_DISLIKE
+        store.append([new_event("u", ITEMS[5], 1), new_event("u", ITEMS[3], 2, event_type=dislike)])
+        store.append([new_event("new", ITEMS[3], 3, event_type=event_pb2.EVENT_TYPE_HIDE)])
+        async with opened() as parts:
+            slate = await recommend(Query(user_id="u", include_seen=True), soon(), parts)
+            await recommend(Query(user_id="new"), soon(), parts)
+            release = parts.releases.live
+            assert release is not None
+            away_D = -release.vectors_of([3])[0]
+        known, new = (sent["steer"][0] for sent in inference.of(RECOMMENDER)[-2:])
+        assert known @ away_D > 0
+        assert 0 < new @ away_D < 0.1 * (known @ away_D)
+        assert ITEMS[3] not in ids(slate)
+        assert all(p.source == recommendation_pb2.SOURCE_USER and p.probability is not None for p in slate.placed)
+        async with opened(gateway_id="other", steer=SteerConfig(dislike_weight=0.0)) as parts:
+            await recommend(Query(user_id="u"), soon(), parts)
+        assert not inference.of(RECOMMENDER)[-1]["steer"].any()
 
     async def test_recent_events_of_the_request_count_once_and_are_not_kept(
         self, opened: Open, inference: ScriptedInference
