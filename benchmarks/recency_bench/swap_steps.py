@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from typing import Any
 
 from recency_bench.swap_probe import SwapProbe
 from recency_bench.variants import Variants
+from recency_inference.giving_way import giving_way
 from recency_inference.wanted import READY, SERVING, leased_releases, ready_lease
 from recency_store.protocol import Store
 from recency_store.records import ReleaseRecord, ReleaseState, last_good
@@ -23,8 +22,6 @@ _ASK_SECONDS = 0.05
 _GIVE_UP_SECONDS = 120.0
 _CANARY_FRACTION = 0.3
 _STUBS_END_SECONDS = 5.0
-# The exporter's work gives way to answering, here as there.
-_PUBLISHING_NICENESS = 10
 
 
 @dataclass(slots=True)
@@ -97,7 +94,8 @@ class Swapper:
 
     async def _published(self, number: int) -> None:
         with self._timed("publish", self.times.publish):
-            await asyncio.to_thread(self._publish, number)
+            # The exporter's work gives way to answering, here as there.
+            await asyncio.to_thread(giving_way, self._publish, number)
         with self._timed("load", self.times.load):
             ready = ready_lease(number, self.triton_target)
             await until(lambda: self._ready(number, ready), f"release {number} is ready in Triton")
@@ -118,7 +116,6 @@ class Swapper:
         return bool(self.store.list_leases(lease, self.now_micros()))
 
     def _publish(self, number: int) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PUBLISHING_NICENESS)
         active = self.store.active_release()
         manifest = self.variants.make(number, active.release if active else 0)
         self.store.put_release(

@@ -30,7 +30,7 @@ from recency_export.language_settings import LanguageModelSettings
 from recency_export.pairs import Pairs
 from recency_export.pooling import ADAPTER, Pooled, load_plain, load_pooled
 from recency_export.text_encoder import CatalogueEncoder, encoder_digest, export_encoder
-from recency_features.tokens import Tokens
+from recency_features.tokens import read_tokens
 
 Advance = Callable[[int, int, str], None]
 # Beside an adapter: what it was trained on top of, and how.
@@ -164,7 +164,7 @@ def _train(
     if not len(pairs.target):
         return losses
     begun = time.monotonic()
-    tokens = Tokens(encoder_folder / "tokenizer.json")
+    tokens = read_tokens(encoder_folder / "tokenizer.json")
     original = load_pooled(encoder_folder)
     encoder.eval()
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
@@ -254,7 +254,7 @@ def _rate(share: float, warmup: float) -> float:
 
 def _check(folder: Path, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
     """The exported encoder against torch."""
-    ids, mask = Tokens(folder / "tokenizer.json").encode(texts)
+    ids, mask = read_tokens(folder / "tokenizer.json").encode(texts)
     with torch.no_grad():
         wanted = load_pooled(folder / "encoder")(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
     apart = float(np.abs(wanted - vectors).max(initial=0.0))

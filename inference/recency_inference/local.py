@@ -200,6 +200,8 @@ class LocalTriton:
             "--load-model=*",
             "--exit-on-error=false",
             "--strict-readiness=false",
+            # Every config is whole; completing one would start a stub more for each load, to ask it and end it again.
+            "--disable-auto-complete-config",
             f"--grpc-address={config.host}",
             f"--grpc-port={self.grpc_port}",
             f"--http-address={config.host}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -18,6 +19,8 @@ from recency_inference.warm import warm_requests
 
 _log = structlog.get_logger("recency.agent")
 _MICROS = 1_000_000
+# Between two warming requests, as many times what the first of them took.
+_PAUSES = 2.0
 
 
 class Models:
@@ -71,22 +74,26 @@ class Models:
         _log.info("loaded", model=model, versions=sorted(named), seconds=seconds)
 
     def warm_up(self, part: Part) -> None:
-        """Runs every batch bucket once: a first run allocates, and on a GPU picks kernels."""
+        """Runs every batch bucket once: a first run allocates, and on a GPU picks kernels. Where others answer meanwhile,
+        with pauses: a stub that is warmed has the priority of one that answers."""
         if part.key not in self._warm:
+            pace = _PAUSES if self._warm else 0.0
             try:
-                self._ask(part, self._warm_timeout_seconds, all_buckets=True)
+                self._ask(part, self._warm_timeout_seconds, all_buckets=True, pace=pace)
             except TooLate as error:
                 raise Hung(
                     f"{part.model} version {part.version} does not answer while it is warmed: {error}"
                 ) from error
             self._warm[part.key] = part
 
-    def _ask(self, part: Part, timeout_seconds: float, *, all_buckets: bool) -> None:
+    def _ask(self, part: Part, timeout_seconds: float, *, all_buckets: bool, pace: float = 0.0) -> None:
         outputs = [tensor.name for tensor in spec.OUTPUTS[part.model]]
         # The example's values do not matter; one seed keeps one version's warming the same everywhere.
         requests = warm_requests(part.model, part.manifest, np.random.default_rng(0))
         for inputs in requests if all_buckets else requests[:1]:
+            begun = time.monotonic()
             self._inference.infer(part.model, part.version, inputs, outputs, timeout_seconds)
+            time.sleep(pace * (time.monotonic() - begun))
 
     def unload(self, model: str) -> None:
         """Lets every version of a model go."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recency_features.golden import GoldenCase, read_golden
-from recency_features.tokens import Tokens
+from recency_features.tokens import read_tokens
 from recency_features.trends import Trends
 from recency_inference.artifacts import ReleaseCache
 from recency_inference.errors import ArtifactsUnavailable
@@ -83,7 +83,7 @@ def _read(record: ReleaseRecord, folder: Path) -> tuple[ReleaseContent, list[Gol
         item_ids=item_ids,
         items_ND=np.memmap(folder / "items.bin", dtype="<f4", mode="r", shape=shape),
         projection=projection.astype(np.float32),
-        tokens=Tokens(folder / "tokenizer.json"),
+        tokens=read_tokens(folder / "tokenizer.json"),
         trends=Trends.from_bytes((folder / "trends.npz").read_bytes()),
     )
     return content, read_golden(folder / "golden.json")

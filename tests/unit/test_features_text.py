@@ -9,7 +9,7 @@ from recency.v1 import item_pb2, user_pb2
 from recency_features.golden import GoldenCase, read_golden, write_golden
 from recency_features.overlay import MAX_TREND_BIAS, project, trend_bias
 from recency_features.text import MAX_TEXT_CHARACTERS, item_text, user_text
-from recency_features.tokens import Tokens
+from recency_features.tokens import Tokens, read_tokens
 
 
 def test_what_tells_most_comes_first():
@@ -44,7 +44,7 @@ def tokens(tmp_path_factory):
     tokenizer.enable_padding(length=7)
     path = tmp_path_factory.mktemp("tokens") / "tokenizer.json"
     tokenizer.save(str(path))
-    return Tokens(path)
+    return read_tokens(path)
 
 
 def test_tokens_are_padded_behind_to_a_bucket(tokens):

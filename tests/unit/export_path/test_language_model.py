@@ -19,7 +19,7 @@ from recency_export.pooling import Pooled, load_pooled
 from recency_export.snapshot import read_snapshot
 from recency_export.text_encoder import encoder_digest, find_encoder
 from recency_features.text import item_text
-from recency_features.tokens import Tokens
+from recency_features.tokens import read_tokens
 
 QUICK = LanguageModelSettings(method="lora", steps=30, batch=16, rank=4, learning_rate=2e-2, pull=0.1)
 
@@ -60,7 +60,7 @@ def tuned(shop: Shop, settings: LanguageModelSettings, earlier: Path | None = No
 
 
 def vectors_of(shop: Shop, encoder: Pooled) -> np.ndarray:
-    ids, mask = Tokens(shop.encoder / "tokenizer.json").encode(shop.texts)
+    ids, mask = read_tokens(shop.encoder / "tokenizer.json").encode(shop.texts)
     with torch.no_grad():
         return encoder(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
 

@@ -15,7 +15,7 @@ import sys
 import threading
 from pathlib import Path
 
-_LOADING_NICENESS = 10
+_LOADING_NICENESS = 19
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, Path(__file__).with_name("site_packages.txt").read_text(encoding="utf-8").strip())
