@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from recency_cli import bench_export, bench_quality
+from recency_cli import bench_export, bench_ope, bench_quality
 from recency_cli.context import Json, opened_store, settings_of
 
 app = typer.Typer(no_args_is_help=True, help="Measure: how fresh, how fast, how good.")
 bench_quality.add_to(app)
 bench_export.add_to(app)
+bench_ope.add_to(app)
 
 Address = Annotated[str | None, typer.Option(help="The gateway (default: gateway.grpc_address).")]
 TritonTarget = Annotated[str | None, typer.Option("--triton", help="Its Triton (default: gateway.triton_address).")]

@@ -25,13 +25,18 @@ learning.add_to(app)
 accelerating.add_to(app)
 compacting.add_to(app)
 
-_CACHED = Path(".cache/ml-100k")
+_CACHE = Path(".cache")
 
 
 def movielens_folder() -> Path:
-    """Where `make setup` put MovieLens: below the folder that we are in, or beside the environment that we run in."""
-    beside = Path(sys.prefix).parent / _CACHED
-    return beside if beside.is_dir() and not _CACHED.is_dir() else _CACHED
+    """Where `make setup` put MovieLens."""
+    return data_folder("ml-100k")
+
+
+def data_folder(name: str) -> Path:
+    """Where `make setup` put a data set: below the folder that we are in, or beside the environment that we run in."""
+    here, beside = _CACHE / name, Path(sys.prefix).parent / _CACHE / name
+    return beside if beside.is_dir() and not here.is_dir() else here
 
 
 @app.command("bootstrap", epilog="Example: recency export bootstrap --movielens")

@@ -12,7 +12,6 @@ from tokenizers import Tokenizer
 
 from recency_features.spec import TOKEN_BUCKETS, bucket
 
-
 # The live releases' and those that drain or are made ready; seldom more than one.
 _KEPT = 4
 

@@ -9,7 +9,7 @@ from recency.v1 import item_pb2, user_pb2
 from recency_features.golden import GoldenCase, read_golden, write_golden
 from recency_features.overlay import MAX_TREND_BIAS, project, trend_bias
 from recency_features.text import MAX_TEXT_CHARACTERS, item_text, user_text
-from recency_features.tokens import Tokens, read_tokens
+from recency_features.tokens import read_tokens
 
 
 def test_what_tells_most_comes_first():
