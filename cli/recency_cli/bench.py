@@ -1,4 +1,4 @@
-"""`recency bench freshness|load`: the project's figures, over real processes."""
+"""`recency bench freshness|load|options`: the project's figures, over real processes."""
 
 from __future__ import annotations
 
@@ -98,4 +98,34 @@ def load(
         print_json(result.to_dict())
         return
     for table in load_tables(result):
+        console().print(table)
+
+
+@app.command("options", epilog="Example: recency bench options --rounds 200     (with `recency up` running)")
+def options(
+    context: typer.Context,
+    rounds: Annotated[int, typer.Option(min=1, max=100_000, help="How often each kind of request is asked.")] = 200,
+    address: Address = None,
+    json: Json = False,
+) -> None:
+    """What a request's options cost on the running stack: every option but `explain` and `query` at once, and those two
+    alone, beside the plain request, in turn and by the same users."""
+    from recency_bench.load import sample_users
+    from recency_bench.options import options as run
+    from recency_cli.bench_tables import options_tables
+    from recency_cli.screen import bars, console, print_json
+
+    settings = settings_of(context)
+    with opened_store(settings) as store:
+        users = sample_users(store)
+    target = address or settings.gateway().grpc_address
+    with bars(shown=not json) as progress:
+        progress.started("rounds")
+        result = asyncio.run(
+            run(target, users, rounds=rounds, advance=lambda done: progress.advanced("rounds", done, rounds))
+        )
+    if json:
+        print_json(result.to_dict())
+        return
+    for table in options_tables(result):
         console().print(table)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recency_bench.freshness import FreshnessResult
     from recency_bench.intervals import Figure
     from recency_bench.load import LoadResult
+    from recency_bench.options import OptionsResult
     from recency_bench.prequential import PrequentialResult
     from recency_bench.quality import QualityResult
     from recency_bench.staleness import StalenessResult
@@ -35,6 +36,17 @@ def freshness_tables(result: FreshnessResult) -> list[Table]:
         f"trained through {age(result.trained_through_age_seconds)} ago"
     )
     return [table(title, columns, rows, right=columns[1:])]
+
+
+def options_tables(result: OptionsResult) -> list[Table]:
+    """Each kind of request beside the plain one."""
+    rows = [
+        (kind, row.count, *(f"{value:.1f}" for value in (row.p50_ms, row.p90_ms, row.p99_ms)),
+         f"{result.p50_ratio[kind]:.2f}", result.degraded[kind] or "")
+        for kind, row in result.rows.items()
+    ]  # fmt: skip
+    columns = ("request", "answers", "p50 ms", "p90 ms", "p99 ms", "p50 ÷ plain", "degraded")
+    return [table("What options cost", columns, rows, right=columns[1:])]
 
 
 def load_tables(result: LoadResult) -> list[Table]:
