@@ -95,7 +95,7 @@ async def replay(
     async with grpc.aio.insecure_channel(target) as channel:
         stub: Any = RecommendationServiceStub(channel)  # type: ignore[no-untyped-call]
         for number, case in enumerate(split.test):
-            position = await asyncio.to_thread(_append_until, store, split.known, position, case)
+            position = await asyncio.to_thread(append_until, store, split.known, position, case)
             clock.now_micros = case.time_micros
             request = recommendation_pb2.RecommendRequest(user_id=case.user_id, page_size=TOP)
             slate = await stub.Recommend(request, timeout=30)
@@ -105,7 +105,8 @@ async def replay(
     return slates, degraded
 
 
-def _append_until(store: Store, known: list[LoggedEvent], position: int, case: LoggedEvent) -> int:
+def append_until(store: Store, known: list[LoggedEvent], position: int, case: LoggedEvent) -> int:
+    """Appends the known events from `position` on that came before a case; answers the position after them."""
     end = position
     while end < len(known) and (known[end].time_micros, known[end].sequence) < (case.time_micros, case.sequence):
         end += 1

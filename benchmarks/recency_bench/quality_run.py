@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from recency_bench.references import reference_rows
 from recency_bench.relabel import as_of_start
 from recency_bench.served import ReplayClock, served_stack
 from recency_bench.split import Split
+from recency_bench.ways import WayRow, ask_in_ways
 from recency_export.evaluate import ranks_in_slates
 from recency_export.pipeline import bootstrap
 from recency_export.progress import Progress
@@ -24,7 +25,8 @@ from recency_export.settings import BootstrapConfig
 from recency_inference.local import TritonConfig
 from recency_server.config import GatewayConfig
 from recency_server.parts import RecommendConfig
-from recency_store.manifest import read_manifest
+from recency_store.manifest import Manifest, read_manifest
+from recency_store.protocol import Store
 from recency_store.sqlite import open_sqlite
 
 
@@ -46,23 +48,66 @@ async def quality(
     degraded = 0
     leave_seen_out = True
     for seed in range(seeds):
-        folder = work / f"seed-{seed}"
-        started = time.perf_counter()
-        release = await asyncio.to_thread(_train, split, folder, dataclasses.replace(export, seed=seed), report)
-        seconds.append(time.perf_counter() - started)
-        leave_seen_out = _leaves_seen_out(gateway.recommend, read_manifest(release).repeat_share)
-        clock = ReplayClock()
-        with closing(open_sqlite(folder / "live.db")) as store:
-            clock.now_micros = split.test[0].time_micros
-            manifest = as_of_start(release, folder / "live" / str(read_manifest(release).release))
-            fill(store, split, clock.now_micros, events=False)
-            register(store, folder / "live" / str(manifest.release), manifest, clock.now_micros)
-            async with served_stack(triton, gateway, store, folder, folder / "live", clock) as served:
-                slates, bad = await replay(served.gateway, store, split, clock, partial(advance, seed))
+        async with _one_seed(split, work / f"seed-{seed}", seed, export, triton, gateway, report) as one:
+            slates, bad = await replay(one.target, one.store, split, one.clock, partial(advance, seed))
+        seconds.append(one.seconds_to_train)
+        leave_seen_out = _leaves_seen_out(gateway.recommend, one.manifest.repeat_share)
         degraded += bad
         ranks.append(ranks_in_slates(slates, [case.item_id for case in split.test]))
     ours = row("Recency, served", ranks, float(np.mean(seconds)))
     return QualityResult(rows=[ours, *reference_rows(split, leave_seen_out=leave_seen_out)], degraded=degraded)
+
+
+async def quality_by_way(
+    split: Split,
+    work: Path,
+    *,
+    export: BootstrapConfig,
+    triton: TritonConfig,
+    gateway: GatewayConfig,
+    report: Progress,
+    advance: Callable[[int], None],
+) -> list[WayRow]:
+    """The served pipeline of one seed, asked in every way of `ways.py`."""
+    async with _one_seed(split, work, export.seed, export, triton, gateway, report) as one:
+        return await ask_in_ways(one.target, one.store, split, one.clock, one.release, advance)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Seed:
+    """A seed's stack, up and at the time of the first test."""
+
+    target: str
+    store: Store
+    clock: ReplayClock
+    release: Path
+    manifest: Manifest
+    seconds_to_train: float
+
+
+@asynccontextmanager
+async def _one_seed(
+    split: Split,
+    folder: Path,
+    seed: int,
+    export: BootstrapConfig,
+    triton: TritonConfig,
+    gateway: GatewayConfig,
+    report: Progress,
+) -> AsyncIterator[_Seed]:
+    """Trains on what may be known, and serves it over a log that starts empty."""
+    started = time.perf_counter()
+    release = await asyncio.to_thread(_train, split, folder, dataclasses.replace(export, seed=seed), report)
+    seconds = time.perf_counter() - started
+    clock = ReplayClock(split.test[0].time_micros)
+    with closing(open_sqlite(folder / "live.db")) as store:
+        trained = read_manifest(release)
+        live = folder / "live" / str(trained.release)
+        manifest = as_of_start(release, live)
+        fill(store, split, clock.now_micros, events=False)
+        register(store, live, manifest, clock.now_micros)
+        async with served_stack(triton, gateway, store, folder, folder / "live", clock) as served:
+            yield _Seed(served.gateway, store, clock, live, trained, seconds)
 
 
 def _leaves_seen_out(recommend: RecommendConfig, repeat_share: float) -> bool:

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from recency_store.protocol import Store
 
 _LEARNED_SECONDS = 0.02
+_EXAMPLES = ("recency bench quality --movielens --seeds 2", "recency bench quality --movielens --ways --max-cases 300")
 _T = TypeVar("_T")
 
 
 def add_to(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("quality", epilog="Example: recency bench quality --movielens --seeds 2")(quality)
+    app.command("quality", epilog="\n\n".join(f"Example: {one}" for one in _EXAMPLES))(quality)
 
 
 def quality(
@@ -44,6 +45,13 @@ def quality(
     ] = False,
     staleness: Annotated[
         bool, typer.Option("--staleness", help="What being late costs, channel by channel: a table, and a plot.")
+    ] = False,
+    ways: Annotated[
+        bool,
+        typer.Option(
+            "--ways",
+            help="Leave-one-out asked in other ways: as a new user, for cold items, filtered, diverse, exploring.",
+        ),
     ] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Staleness: where the plot goes; its figures go beside it as JSON.")
@@ -75,7 +83,10 @@ def quality(
     if prequential and staleness:
         raise UsageError("--prequential and --staleness are two benches; run one after the other, with the same --work")
     if not prequential and not staleness:
-        _leave_one_out(settings, movielens, path, seeds or 2, max_cases, json)
+        if ways:
+            _ways(settings, movielens, path, max_cases, json)
+        else:
+            _leave_one_out(settings, movielens, path, seeds or 2, max_cases, json)
         return
     plan = Plan(seeds=seeds or (3 if prequential else 1), every=every, at_once=at_once)
     with _source(settings, movielens, path) as source:
@@ -90,15 +101,10 @@ def _leave_one_out(
     settings: Settings, movielens: bool, path: Path | None, seeds: int, max_cases: int, json: bool
 ) -> None:
     from recency_bench.quality_run import quality as run
-    from recency_bench.split import leave_one_out
     from recency_cli.bench_tables import quality_tables
-    from recency_cli.errors import NotReady
     from recency_cli.screen import bars, print_json
 
-    with _source(settings, movielens, path) as source:
-        split: Split = leave_one_out(source, max_cases=max_cases)
-    if not split.test:
-        raise NotReady("no user has two events to learn from and be tested on; import events, or use --movielens")
+    split = _split(settings, movielens, path, max_cases)
     with _folder(None) as folder, bars(shown=not json) as progress:
         result = asyncio.run(
             run(
@@ -116,6 +122,41 @@ def _leave_one_out(
         print_json(result.to_dict())
     else:
         _print(quality_tables(result))
+
+
+def _ways(settings: Settings, movielens: bool, path: Path | None, max_cases: int, json: bool) -> None:
+    from recency_bench.quality_run import quality_by_way
+    from recency_cli.bench_tables import way_tables
+    from recency_cli.screen import bars, print_json
+
+    split = _split(settings, movielens, path, max_cases)
+    with _folder(None) as folder, bars(shown=not json) as progress:
+        rows = asyncio.run(
+            quality_by_way(
+                split,
+                folder / "seed",
+                export=settings.export(),
+                triton=settings.triton(),
+                gateway=settings.gateway(),
+                report=progress,
+                advance=lambda done: progress.advanced("every way", done, len(split.test)),
+            )
+        )
+    if json:
+        print_json({"ways": [dataclasses.asdict(row) for row in rows]})
+    else:
+        _print(way_tables(rows))
+
+
+def _split(settings: Settings, movielens: bool, path: Path | None, max_cases: int) -> Split:
+    from recency_bench.split import leave_one_out
+    from recency_cli.errors import NotReady
+
+    with _source(settings, movielens, path) as source:
+        split = leave_one_out(source, max_cases=max_cases)
+    if not split.test:
+        raise NotReady("no user has two events to learn from and be tested on; import events, or use --movielens")
+    return split
 
 
 def _prequential(settings: Settings, stretch: Stretch, folder: Path, plan: Plan, plot: Path | None, json: bool) -> None:

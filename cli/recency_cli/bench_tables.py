@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recency_bench.quality import QualityResult
     from recency_bench.staleness import StalenessResult
     from recency_bench.swaps import SwapResult
+    from recency_bench.ways import WayRow
 
 
 def freshness_tables(result: FreshnessResult) -> list[Table]:
@@ -94,6 +95,15 @@ def quality_tables(result: QualityResult) -> list[Table]:
     ]  # fmt: skip
     title = "" if not result.degraded else f"{result.degraded} answers were degraded: these figures are not the models'"
     return [table(title, columns, rows, right=columns[1:])]
+
+
+def way_tables(rows: Sequence[WayRow]) -> list[Table]:
+    """Each way of asking, beside the plain one."""
+    columns = ("asked", "NDCG@10 [95 %]", "against plain [95 %]", "distance in a slate", "places filled")
+    shown = [
+        (row.way, _interval(row.ndcg), _interval(row.gain), f"{row.distance:.3f}", f"{row.filled:.1f}") for row in rows
+    ]
+    return [table(f"leave-one-out in other ways, {rows[0].ndcg.cases} cases", columns, shown, right=columns[1:])]
 
 
 def prequential_tables(result: PrequentialResult) -> list[Table]:

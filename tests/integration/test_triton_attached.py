@@ -162,3 +162,20 @@ def test_a_model_that_does_not_answer_is_found_by_the_probe(owners: LocalTriton,
         assert agent.probe() == ""
     finally:
         agent.close()
+
+
+def test_what_was_let_go_is_not_probed(owners: LocalTriton, tmp_path: Path) -> None:
+    owners.start()
+    store = MemoryStore()
+    for release in (1, 2):
+        publish(store, tmp_path, release, str(tmp_path / str(release)))
+    repository = Repository(owners.config.repository, tmp_path / "owner" / "staging", find_model_repository(None))
+    agent = Agent(owners.target, store, Shelf(tmp_path), repository, clock, AgentConfig("probing"))
+    try:
+        assert agent.step()
+        store.set_release_state(1, ReleaseState.REJECTED, "for the test")
+        assert agent.step()
+        assert loaded(owners) == {2}
+        assert agent.probe() == ""
+    finally:
+        agent.close()
