@@ -22,6 +22,7 @@ _ASK_SECONDS = 0.05
 _GIVE_UP_SECONDS = 120.0
 _CANARY_FRACTION = 0.3
 _STUBS_END_SECONDS = 5.0
+REST = "rest"
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class SwapTimes:
     flip: list[float] = field(default_factory=list)
     rollback: list[float] = field(default_factory=list)
     canary: list[float] = field(default_factory=list)
+    rest: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -74,10 +76,12 @@ class Swapper:
                 await self._served(goal.release, everybody=False)
         await asyncio.to_thread(self._prune)
 
-    async def at_rest(self) -> None:
-        """Waits until Triton holds what is wanted now and no more: what it lets go of takes a moment to end."""
+    async def rest(self, seconds: float) -> None:
+        """So long nothing, once Triton holds what is wanted now and no more: what it lets go of takes a moment to end."""
         await until(lambda: self._held() == self._kept(), "Triton has let go of what nobody wants")
         await asyncio.sleep(_STUBS_END_SECONDS)
+        with self._timed(REST, self.times.rest):
+            await asyncio.sleep(seconds)
 
     def _held(self) -> frozenset[int]:
         return leased_releases(self.store.list_leases(f"{READY}/", self.now_micros()))

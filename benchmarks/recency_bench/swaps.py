@@ -3,6 +3,9 @@
 Each swap publishes a release that was never there, as the exporter does: folder, CANDIDATE, ready in Triton, ACTIVE, and
 ends when the gateway answers from it. Some are canaries first, and after some the release before is gone back to. Load
 comes from a process of its own by an open loop; probes whose slates are known hold every answer to the release it names.
+
+What the swaps cost is told against rests in the same run: after every tenth swap nothing happens for as long as the load was
+measured before, so that a machine that is slower for a while is so for both.
 """
 
 from __future__ import annotations
@@ -22,25 +25,30 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from recency_bench.generator import Job, Load
 from recency_bench.load import generate, port_of
 from recency_bench.processes import cpu_seconds, resident_bytes, stack_processes
 from recency_bench.swap_probe import SwapProbe
-from recency_bench.swap_steps import Swapper, until
+from recency_bench.swap_steps import REST, Swapper, until
 from recency_bench.variants import Variants
 from recency_store.protocol import Store
 
 LOAD_SHARE = 0.4
+SWAPPING = "swapping"
 _CALLERS = 64
 # After so many swaps memory is where it stays, if it does.
 _SETTLED_SWAPS = 20
+# So often a rest; memory is read in rests too.
+_REST_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True)
 class SwapResult:
     """One run. `failed` counts errors and degraded answers, of load and probes; `mixed` the probes' answers that are not
-    what their release gives. Memory by part: resident bytes after `settled` swaps, and after the last."""
+    what their release gives. `p99_ratio` is that of the answers due in any step of a swap to that of those due in a rest.
+    Memory by part: resident bytes after `settled` swaps, and after the last."""
 
     swaps: int
     rollbacks: int
@@ -52,6 +60,8 @@ class SwapResult:
     before: Load
     during: Load
     p99_ratio: float
+    p99_swapping_ms: float
+    p99_resting_ms: float
     p99_by_step_ms: dict[str, float]
     probes: int
     seconds_by_step: dict[str, float]
@@ -112,8 +122,10 @@ async def swaps(
         mixed=len(probe.mixed),
         before=before,
         during=during,
-        p99_ratio=during.latencies.p99_ms / before.latencies.p99_ms,
-        p99_by_step_ms=seen.p99_by_step_ms,
+        p99_ratio=seen.p99_ms[SWAPPING] / seen.p99_ms[REST],
+        p99_swapping_ms=seen.p99_ms[SWAPPING],
+        p99_resting_ms=seen.p99_ms[REST],
+        p99_by_step_ms={step: p99 for step, p99 in seen.p99_ms.items() if step not in (SWAPPING, REST)},
         probes=probe.answers,
         seconds_by_step={name: median(taken) for name, taken in asdict(times).items() if taken},
         seconds_per_swap=seen.seconds / count,
@@ -132,7 +144,7 @@ class _Seen:
 
     load: Load
     seconds: float
-    p99_by_step_ms: dict[str, float]
+    p99_ms: dict[str, float]
     settled: int
     resident_settled: dict[str, int]
     resident_last: dict[str, int]
@@ -155,17 +167,17 @@ async def _under_load(
             for number in range(1, count + 1):
                 await swapper.swap(canary=number % 10 == 5, back=number % 10 == 0)
                 advance("swaps", number)
+                if number % _REST_EVERY == 0 or number == count:
+                    await swapper.rest(job.seconds)
                 if number == settled:
-                    await swapper.at_rest()
                     resident = resident_bytes(_now(parts))
             seconds, used = time.monotonic() - begun, cpu_seconds(lasting)
-            await swapper.at_rest()
             last = resident_bytes(_now(parts))
             load = await asyncio.to_thread(ended)
         return _Seen(
             load=load,
             seconds=seconds,
-            p99_by_step_ms=_p99_by_step(samples, swapper.spans),
+            p99_ms=_p99_by_step(samples, swapper.spans),
             settled=settled,
             resident_settled=resident,
             resident_last=last,
@@ -201,19 +213,17 @@ def _load(job: Job) -> Iterator[Callable[[], Load]]:
 
 
 def _p99_by_step(samples: Path, spans: Sequence[tuple[str, float, float]]) -> dict[str, float]:
-    """The 99th percentile of the answers that were due while each step ran."""
+    """The 99th percentile of the answers that were due while each step ran, in rests (REST), and in any step but those
+    (SWAPPING)."""
     pairs = array("d")
     pairs.frombytes(samples.read_bytes())
     due, latency = np.array(pairs).reshape(-1, 2).T
-    found = {}
-    for name in dict.fromkeys(name for name, _, _ in spans):
-        during = np.zeros(len(due), dtype=bool)
-        for step, begun, ended in spans:
-            if step == name:
-                during |= (due >= begun) & (due < ended)
-        if during.any():
-            found[name] = float(1e3 * np.percentile(latency[during], 99))
-    return found
+    during: dict[str, npt.NDArray[np.bool_]] = {}
+    for step, begun, ended in spans:
+        within = (due >= begun) & (due < ended)
+        for name in (step,) if step == REST else (step, SWAPPING):
+            during[name] = during.get(name, within) | within
+    return {name: float(1e3 * np.percentile(latency[those], 99)) for name, those in during.items() if those.any()}
 
 
 def _now(parts: dict[str, Any]) -> dict[str, Any]:
