@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import gc
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -74,27 +74,41 @@ def quality(
     on the same split; or the last 30 % of time replayed event by event, to see what each speed of learning is worth
     (--prequential), and what being late costs (--staleness)."""
     from recency_bench.prequential import Plan
-    from recency_bench.stretch import cut_by_time
-    from recency_cli.errors import NotReady, UsageError
+    from recency_cli.errors import UsageError
     from recency_server.logs import configure_logging
 
     configure_logging("error")
     settings = settings_of(context)
-    if prequential and staleness:
-        raise UsageError("--prequential and --staleness are two benches; run one after the other, with the same --work")
-    if not prequential and not staleness:
-        if ways:
-            _ways(settings, movielens, path, max_cases, json)
-        else:
-            _leave_one_out(settings, movielens, path, seeds or 2, max_cases, json)
-        return
-    plan = Plan(seeds=seeds or (3 if prequential else 1), every=every, at_once=at_once)
+    if prequential + staleness + ways > 1:
+        raise UsageError("--prequential, --staleness and --ways are benches of their own; run one after the other")
+    if prequential or staleness:
+        plan = Plan(seeds=seeds or (3 if prequential else 1), every=every, at_once=at_once)
+        _in_time(_staleness if staleness else _prequential, settings, movielens, path, work, plan, plot, json)
+    elif ways:
+        _ways(settings, movielens, path, max_cases, json)
+    else:
+        _leave_one_out(settings, movielens, path, seeds or 2, max_cases, json)
+
+
+def _in_time(
+    bench: Callable[[Settings, Stretch, Path, Plan, Path | None, bool], None],
+    settings: Settings,
+    movielens: bool,
+    path: Path | None,
+    work: Path | None,
+    plan: Plan,
+    plot: Path | None,
+    json: bool,
+) -> None:
+    from recency_bench.stretch import cut_by_time
+    from recency_cli.errors import NotReady
+
     with _source(settings, movielens, path) as source:
         stretch = cut_by_time(source)
     if not stretch.known or not stretch.stream:
         raise NotReady("there is nothing to replay; import events, or use --movielens")
     with _folder(work) as folder:
-        (_staleness if staleness else _prequential)(settings, stretch, folder, plan, plot, json)
+        bench(settings, stretch, folder, plan, plot, json)
 
 
 def _leave_one_out(
