@@ -89,6 +89,28 @@ def change(
         console().print(f"stored; show its effect: recency recommend {user} --token {stored.consistency_token}")
 
 
+@app.command("merge", epilog="Example: recency user merge visitor-7 42")
+def merge(
+    context: typer.Context,
+    visitor: Annotated[str, typer.Argument(help="The id that the visitor had.")],
+    user: Annotated[str, typer.Argument(help="The user that the visitor turned out to be.")],
+    address: Address = None,
+    json: Json = False,
+) -> None:
+    """Make a visitor's behaviour the user's, who has logged in. The visitor is nobody afterwards."""
+    from recency_cli.screen import console, print_json
+
+    with gateway(context, address) as client:
+        done = client.merge_users(visitor, user)
+    if json:
+        print_json(dataclasses.asdict(done))
+    else:
+        console().print(
+            f"{done.moved_events:,} events are now the user's; "
+            f"show it: recency recommend {user} --token {done.consistency_token}"
+        )
+
+
 @app.command("export", epilog="Example: recency user export 42 --out 42.jsonl")
 def export(
     context: typer.Context,

@@ -207,7 +207,8 @@ class Follower:
             self.trends_version += 1
         moved = (rewrite.user_id for rewrite in changes.rewrites)
         self.users.forget([*erased, *moved, *(stored.user_id for stored in changes.users)])
-        if changes.erasures or not_training != self._not_training:
+        joined = any(rewrite.user_id in not_training for rewrite in changes.rewrites)
+        if changes.erasures or joined or not_training != self._not_training:
             self._not_training = not_training
             self._refold.set()
         self.applied = changes.through
@@ -223,7 +224,7 @@ class Follower:
         changes = self._store.changes(self.applied, self._config.chunk)
         stands = difference(changes.events, self._newest_of, self._waiting_ids)
         digests = {erasure.digest for erasure in changes.erasures}
-        people = bool(changes.users or digests)
+        people = bool(changes.users or digests or changes.rewrites)
         not_training = self._store.users_not_training() if people else self._not_training
         return changes, stands, self.users.erased(digests) if digests else [], not_training
 

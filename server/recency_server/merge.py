@@ -22,6 +22,8 @@ async def merge_users(request: user_pb2.MergeUsersRequest, parts: Parts) -> user
             Problem("target_user_id", "is the source_user_id; name the user that the visitor turned out to be")
         )
     refuse(problems)
+    # What was answered a moment ago may still wait to be written.
+    await parts.slates.flush()
     sequence, moved = await asyncio.get_running_loop().run_in_executor(
         parts.threads, parts.store.merge_users, request.source_user_id, request.target_user_id, parts.clock()
     )

@@ -12,6 +12,7 @@ def user_digest(salt: bytes, user_id: str) -> str:
     return hashlib.blake2b(user_id.encode(), key=salt, digest_size=_DIGEST_BYTES).hexdigest()
 
 
-def erasure_note(events: int, slates: int, attributes: bool) -> str:
+def erasure_note(events: int, slates: int, attributes: bool, visitors: int) -> str:
     """What the audit log says of an erasure: counts alone."""
-    return f"erased {events} events, {slates} slates, {'attributes' if attributes else 'no attributes'}"
+    said = f"erased {events} events, {slates} slates, {'attributes' if attributes else 'no attributes'}"
+    return f"{said}, {visitors} merged visitors" if visitors else said

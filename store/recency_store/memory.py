@@ -63,7 +63,8 @@ class MemoryStore:
         self._users: dict[str, StoredUser] = {}
         # By the user's digest, the newest erasure of each.
         self._erasures: dict[str, Erasure] = {}
-        self._rewrites: list[tuple[Rewrite, str]] = []
+        # With whose the events are now, and when they were moved.
+        self._rewrites: list[tuple[Rewrite, str, Micros]] = []
         self._rewritten = 0
         self._release = 0
         self._releases: dict[int, ReleaseRecord] = {}
@@ -142,7 +143,7 @@ class MemoryStore:
             items = {i.revision: i for i in self._items.values() if i.revision > after}
             users = {u.revision: u for u in self._users.values() if u.revision > after}
             erasures = {e.number: e for e in self._erasures.values() if e.number > after}
-            rewrites = {r.sequence: r for r, _ in self._rewrites if r.sequence > after}
+            rewrites = {r.sequence: r for r, *_ in self._rewrites if r.sequence > after}
             numbers = sorted([*events, *items, *users, *erasures, *rewrites])
             more = len(numbers) > limit
             kept = numbers[: max(0, limit)]
@@ -359,24 +360,48 @@ class MemoryStore:
         """As the protocol says."""
         digest = self.user_digest(user_id)
         with self._open():
-            events = [event for event in self._log if event.user_id == user_id]
-            slates = [key for key, slate in self._slates.items() if slate.user_id == user_id]
+            merged = [(rewrite.user_id, at) for rewrite, owner, at in self._rewrites if owner == user_id]
+            visitors = {name: max(at for other, at in merged if other == name) for name, _ in merged if name != user_id}
+            gone = [self._close(name, through) for name, through in sorted(visitors.items())]
+            events, slates = self._take_out(user_id)
+            events, slates = events + sum(e for e, _ in gone), slates + sum(s for _, s in gone)
             stored = self._users.pop(user_id, None)
-            self._rewrites = [(rewrite, owner) for rewrite, owner in self._rewrites if owner != user_id]
+            self._rewrites = [entry for entry in self._rewrites if entry[1] != user_id]
             earlier = self._erasures.get(digest)
             if earlier is not None and not (events or slates or stored):
                 self._erasures[digest] = replace(earlier, time_micros=max(earlier.time_micros, now_micros))
                 return earlier
-            self._log = [event for event in self._log if event.user_id != user_id]
-            for event in events:
-                del self._sequence_of[event.event_id]
-            for key in slates:
-                del self._slates[key]
-            erasure = Erasure(self._next(), digest, now_micros, len(events), len(slates))
+            erasure = Erasure(self._next(), digest, now_micros, events, slates)
             self._erasures[digest] = erasure
-            note = erasure_note(len(events), len(slates), stored is not None)
+            note = erasure_note(events, slates, stored is not None, len(visitors))
             self._audit.append(AuditEntry(erasure.number, now_micros, actor, "erase", digest, note))
             return erasure
+
+    def _take_out(self, user_id: str, through_micros: Micros | None = None) -> tuple[int, int]:
+        """Deletes what a user did, up to a time where given; answers how many events and slates there were."""
+
+        def theirs(one: LoggedEvent | SlateRecord) -> bool:
+            return one.user_id == user_id and (through_micros is None or one.time_micros <= through_micros)
+
+        events = [event for event in self._log if theirs(event)]
+        slates = [key for key, slate in self._slates.items() if theirs(slate)]
+        self._log = [event for event in self._log if not theirs(event)]
+        for event in events:
+            del self._sequence_of[event.event_id]
+        for key in slates:
+            del self._slates[key]
+        return len(events), len(slates)
+
+    def _close(self, user_id: str, through_micros: Micros) -> tuple[int, int]:
+        """Deletes what a user did up to a time, and leaves a tombstone that keeps out what comes of it later."""
+        digest, (events, slates) = self.user_digest(user_id), self._take_out(user_id, through_micros)
+        there = self._erasures.get(digest)
+        if events or slates or there is None or there.time_micros < through_micros:
+            new = Erasure(self._next(), digest, through_micros, events, slates)
+            if there is not None:
+                new = replace(there, number=new.number, time_micros=max(there.time_micros, through_micros))
+            self._erasures[digest] = new
+        return events, slates
 
     def erasures(self, after: int = 0) -> list[Erasure]:
         """As the protocol says."""
@@ -391,6 +416,9 @@ class MemoryStore:
     def merge_users(self, source_id: str, target_id: str, now_micros: Micros) -> tuple[int, int]:
         """As the protocol says."""
         with self._open():
+            erased = self._erasures.get(self.user_digest(target_id))
+            if erased is not None and source_id != target_id:
+                self._close(source_id, erased.time_micros)
             moved = sum(event.user_id == source_id for event in self._log)
             source = self._users.pop(source_id, None)
             theirs = [slate for slate in self._slates.values() if slate.user_id == source_id]
@@ -404,8 +432,9 @@ class MemoryStore:
                 merged = merged_user(source, self._users.get(target_id), target_id)
                 self._users[target_id] = replace(merged, revision=self._next(), update_micros=now_micros)
             # Whose they are now, with whom they are erased.
-            self._rewrites = [(rewrite, target_id if o == source_id else o) for rewrite, o in self._rewrites]
-            self._rewrites += [(Rewrite(self._next(), user_id), target_id) for user_id in (source_id, target_id)]
+            self._rewrites = [(one, target_id if o == source_id else o, at) for one, o, at in self._rewrites]
+            both = (source_id, target_id)
+            self._rewrites += [(Rewrite(self._next(), user_id), target_id, now_micros) for user_id in both]
             self._rewritten = self._sequence
             return self._sequence, moved
 

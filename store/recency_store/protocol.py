@@ -171,8 +171,9 @@ class Store(Protocol):
 
     def erase_user(self, user_id: str, now_micros: Micros, *, actor: str = "") -> Erasure:
         """Erases a person in one transaction: events, attributes and slates are gone, also from the files; a tombstone
-        keeps out what they did up to now and is sent later; an entry goes into the audit log. Of somebody of whom nothing
-        has been stored since an earlier erasure, that one is answered."""
+        keeps out what they did up to now and is sent later, and one for each visitor who was merged into them what that one
+        did up to the merge; an entry goes into the audit log. Of somebody of whom nothing has been stored since an earlier
+        erasure, that one is answered."""
         ...
 
     def erasures(self, after: int = 0) -> list[Erasure]:
@@ -182,7 +183,8 @@ class Store(Protocol):
     def merge_users(self, source_id: str, target_id: str, now_micros: Micros) -> tuple[int, int]:
         """Makes all that is kept of `source_id` (events, slates, attributes, consent) `target_id`'s, in one transaction;
         answers (number of the change, events moved). The source is nobody afterwards: what comes under its id from then on
-        is a new visitor's. Done again, it changes nothing."""
+        is a new visitor's. What the source did before an erasure of the target goes, as late events of the target do. Done
+        again, it changes nothing."""
         ...
 
     def last_rewrite(self) -> int:

@@ -137,8 +137,9 @@ class StoredUser:
 class Erasure:
     """That a person was erased: who by a salted hash alone (`Store.user_digest`), when, and how much there was of them.
 
-    `number` is one of the numbers of all changes, and that of its entry in the audit log. What the person did up to
-    `time_micros` and arrives later is not stored.
+    `number` is one of the numbers of all changes, and that of its entry in the audit log; a visitor who had been merged into
+    the person has a tombstone of their own and no entry. What the person did up to `time_micros` and arrives later is not
+    stored.
     """
 
     number: int

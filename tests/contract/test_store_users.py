@@ -67,3 +67,54 @@ def test_events_are_found_by_their_ids_with_what_they_take_back(store, make_even
     store.append([make_event("a"), make_event("b", retracts_event_id="a")])
     found = store.get_events(["a", "b", "no"])
     assert {event_id: event.retracts for event_id, event in found.items()} == {"a": "", "b": "a"}
+
+
+def test_what_comes_late_of_an_erased_users_visitor_days_is_kept_out_and_the_next_visitor_is_not(store, make_event):
+    store.append([make_event("v1", "visitor", time_micros=1_000)])
+    store.merge_users("visitor", "user", 5_000)
+    # Of the time before the merge and the phone was offline; and somebody else behind the same cookie.
+    store.append([make_event("v2", "visitor", time_micros=4_000), make_event("next", "visitor", time_micros=6_000)])
+    store.put_slates(
+        [SlateRecord("late", "visitor", 4_500, 1, ("a",)), SlateRecord("new", "visitor", 6_000, 1, ("a",))]
+    )
+    erasure = store.erase_user("user", 9_000)
+    assert (erasure.events, erasure.slates) == (2, 1)
+    assert [e.event_id for e in store.scan_log()] == ["next"]
+    assert store.get_slate("late") is None
+    assert store.get_slate("new") is not None
+    answers = store.append(
+        [make_event("v1", "visitor", time_micros=1_000), make_event("v3", "visitor", time_micros=8_000)]
+    )
+    assert [answer.erased for answer in answers] == [True, False]
+    # Followers that have not heard of the merge forget the visitor too, and before the user's token is reached.
+    told = store.changes(0, 100).erasures
+    assert {one.digest for one in told} == {store.user_digest("visitor"), store.user_digest("user")}
+    assert max(one.number for one in told) == erasure.number
+    assert store.audit(1)[0].reason == "erased 2 events, 1 slates, no attributes, 1 merged visitors"
+    assert store.erase_user("user", 9_500) == erasure
+
+
+def test_a_visitor_of_visitors_is_kept_out_up_to_when_each_was_merged(store, make_event):
+    store.append([make_event("a1", "a"), make_event("b1", "b")])
+    store.merge_users("a", "b", 2_000)
+    store.merge_users("b", "c", 3_000)
+    store.erase_user("c", 9_000)
+    late = [
+        make_event(f"{who}/{time}", who, time_micros=time) for who in "abc" for time in (1_500, 2_500, 3_500, 9_500)
+    ]
+    assert [answer.erased for answer in store.append(late)] == [
+        *(True, False, False, False),
+        *(True, True, False, False),
+        *(True, True, True, False),
+    ]
+
+
+def test_what_a_visitor_did_before_the_user_was_erased_does_not_come_back_by_a_merge(store, make_event):
+    store.append([make_event("u1", "user")])
+    store.erase_user("user", 5_000)
+    store.append([make_event("v1", "visitor", time_micros=4_000), make_event("v2", "visitor", time_micros=6_000)])
+    number, moved = store.merge_users("visitor", "user", 7_000)
+    assert moved == 1
+    assert [e.event_id for e in store.scan_log()] == ["v2"]
+    assert store.append([make_event("v1", "visitor", time_micros=4_000)])[0].erased
+    assert store.merge_users("visitor", "user", 8_000) == (number, 0)

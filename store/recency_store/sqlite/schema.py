@@ -167,7 +167,12 @@ _STEP_7 = (
     "CREATE TABLE reviewed (item_id TEXT PRIMARY KEY, through INTEGER NOT NULL) WITHOUT ROWID",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2, _STEP_3, _STEP_4, _STEP_5, _STEP_6, _STEP_7)
+_STEP_8 = (
+    # Until when a visitor was who they were merged into; 0 where that was not noted yet.
+    "ALTER TABLE rewrites ADD COLUMN time_micros INTEGER NOT NULL DEFAULT 0",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_STEP_1, _STEP_2, _STEP_3, _STEP_4, _STEP_5, _STEP_6, _STEP_7, _STEP_8)
 # Files of fewer steps were written without overwriting what was deleted.
 SECURE_STEPS = STEPS.index(_STEP_6) + 1
 

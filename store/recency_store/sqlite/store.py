@@ -210,7 +210,7 @@ class SqliteStore:
         """As the protocol says. The write-ahead log is emptied afterwards; where a reader stands in the way for long, or
         this process ends before, that is made up for when the store is opened next, or somebody else is erased."""
         with self._database.write() as connection:
-            erasure = erasures.erase(connection, user_id, self.user_digest(user_id), now_micros, actor)
+            erasure = erasures.erase(connection, user_id, self.user_digest, now_micros, actor)
         self._scrub()
         return erasure
 
@@ -231,7 +231,7 @@ class SqliteStore:
     def merge_users(self, source_id: str, target_id: str, now_micros: Micros) -> tuple[int, int]:
         """As the protocol says."""
         with self._database.write() as connection:
-            return users.merge(connection, source_id, target_id, now_micros)
+            return users.merge(connection, source_id, target_id, now_micros, self.user_digest)
 
     def last_rewrite(self) -> int:
         """As the protocol says."""

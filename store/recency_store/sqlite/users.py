@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from recency.v1 import user_pb2
 from recency_store.errors import StateChanged
 from recency_store.records import Micros, StoredUser
 from recency_store.rows import merged_user, trains, user_payload
+from recency_store.sqlite import erasures
 from recency_store.sqlite.numbers import last_number, take_numbers
 
 _COLUMNS = "user_id, revision, payload, create_micros, update_micros, text_vector, text_encoder"
@@ -55,10 +57,16 @@ def not_training(connection: sqlite3.Connection) -> frozenset[str]:
     return frozenset(row[0] for row in connection.execute("SELECT user_id FROM users WHERE trains = 0").fetchall())
 
 
-def merge(connection: sqlite3.Connection, source_id: str, target_id: str, now_micros: Micros) -> tuple[int, int]:
-    """Moves all that is kept of a user to another within a write transaction; answers (the change's number, events)."""
+def merge(
+    connection: sqlite3.Connection, source_id: str, target_id: str, now_micros: Micros, digest_of: Callable[[str], str]
+) -> tuple[int, int]:
+    """Moves all that is kept of a user to another within a write transaction; answers (the change's number, events). What
+    the visitor did before the user was erased goes, as it would if it came under the user's own name."""
     if source_id == target_id:
         return last_number(connection), 0
+    erased = erasures.find(connection, digest_of(target_id))
+    if erased is not None:
+        erasures.close(connection, source_id, digest_of(source_id), erased.time_micros)
     both = (target_id, source_id)
     moved = connection.execute("UPDATE events SET user_id = ? WHERE user_id = ?", both).rowcount
     slates = connection.execute("UPDATE slates SET user_id = ? WHERE user_id = ?", both).rowcount
@@ -77,8 +85,8 @@ def merge(connection: sqlite3.Connection, source_id: str, target_id: str, now_mi
         )
     connection.execute("UPDATE rewrites SET owner = ? WHERE owner = ?", both)
     for user_id in (source_id, target_id):
-        row = (take_numbers(connection, 1), user_id, target_id)
-        connection.execute("INSERT INTO rewrites (sequence, user_id, owner) VALUES (?, ?, ?)", row)
+        row = (take_numbers(connection, 1), user_id, target_id, now_micros)
+        connection.execute("INSERT INTO rewrites (sequence, user_id, owner, time_micros) VALUES (?, ?, ?, ?)", row)
     number = last_number(connection)
     connection.execute("UPDATE counters SET value = ? WHERE name = 'rewritten'", (number,))
     return number, moved

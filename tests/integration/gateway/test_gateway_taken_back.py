@@ -101,8 +101,8 @@ async def test_a_visitor_who_logs_in_is_the_user_on_both(gateway: Any, there: An
         assert "i-1" in await shown(one, "visitor")
     history = (await gateway.users.GetUser(user_pb2.GetUserRequest(user_id="user"))).history
     assert {(event.event_id, event.user_id) for event in history} == {("a", "user"), ("b", "user")}
-    again = await gateway.users.MergeUsers(request)
-    assert (again.moved_events, again.consistency_token) == (0, merged.consistency_token)
+    # What the visitor was shown meanwhile may move; of events none is left to.
+    assert (await gateway.users.MergeUsers(request)).moved_events == 0
     # The user now takes back what the visitor did.
     await gateway.feedback(click("c", "i-1", "user", retracts_event_id="a"))
     assert "i-1" in await shown(there, "user")

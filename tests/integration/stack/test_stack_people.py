@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from served_stack import ServedStack
 
-from recency import Consent, Event, Item, NotFound, Recency, User, event
+from recency import Consent, Event, InvalidArgument, Item, NotFound, Recency, User, event
 from recency.types import Source
+from recency_export.snapshot import take_snapshot
+from recency_store.manifest import Manifest
 
 
 def _ids(slate) -> list[str]:
     return [place.item_id for place in slate.recommendations]
+
+
+def _bytes_of(stack: ServedStack) -> bytes:
+    return b"".join(path.read_bytes() for path in stack.folder.path.glob("store.db*") if path.suffix != ".db-shm")
 
 
 def _share(client: Recency, slate, category: str) -> float:
@@ -100,6 +110,75 @@ def test_the_command_line_stores_shows_exports_and_erases(
         assert clicked in _ids(client.recommend("gone", page_size=50, include_seen=False))
     [entry, *_] = stack.folder.run("audit", "list", "--action", "erase")
     assert str(entry["number"]) == done["audit_id"]
-    assert b"24-year-old technician" not in b"".join(
-        path.read_bytes() for path in stack.folder.path.glob("store.db*") if path.suffix != ".db-shm"
-    )
+    assert b"24-year-old technician" not in _bytes_of(stack)
+
+
+def test_who_is_erased_takes_along_what_they_did_as_a_visitor_and_what_comes_late_of_it(
+    stack: ServedStack, here: Recency, there: Recency, film_ids: list[str]
+) -> None:
+    start = datetime.now(UTC) - timedelta(hours=2)
+    as_visitor = [
+        event("visitor-gone", film, event_id=f"gone-{n}", event_time=start) for n, film in enumerate(film_ids[:3])
+    ]
+    there.feedback(as_visitor)
+    here.merge_users("visitor-gone", "member-gone")
+    here.feedback([event("member-gone", film_ids[3])])
+    exported = list(there.export_user("member-gone"))
+    assert sum(isinstance(part, Event) for part in exported) == 4
+    assert here.delete_user("member-gone").erased_events == 4
+    files = _bytes_of(stack)
+    assert b"visitor-gone" not in files
+    assert b"member-gone" not in files
+    for client in (here, there):
+        for user_id in ("visitor-gone", "member-gone"):
+            with pytest.raises(NotFound):
+                client.get_user(user_id)
+            assert client.recommend(user_id).freshness.events_used == 0
+    # The phone that was offline sends it once more, and an import reads the same file again.
+    with pytest.raises(InvalidArgument) as late:
+        there.feedback(as_visitor)
+    assert {violation.field for violation in late.value.violations} == {f"events[{n}].user_id" for n in range(3)}
+    # Whoever sits there next is somebody new.
+    assert there.feedback([event("visitor-gone", film_ids[5])]).accepted == 1
+    with stack.folder.opened() as store:
+        assert not {one.event_id for one in store.scan_log()} & {one.event_id for one in as_visitor}
+    here.delete_user("visitor-gone")
+
+
+def test_who_is_merged_and_then_erased_by_their_old_name_keeps_what_is_the_users(
+    here: Recency, there: Recency, film_ids: list[str]
+) -> None:
+    here.feedback([event("visitor-kept", film) for film in film_ids[:2]])
+    there.merge_users("visitor-kept", "member-kept")
+    assert there.delete_user("visitor-kept").erased_events == 0
+    for client in (here, there):
+        assert client.recommend("member-kept").freshness.events_used == 2
+
+
+def test_who_refuses_training_or_is_erased_is_in_no_later_training_set(
+    stack: ServedStack, here: Recency, film_ids: list[str]
+) -> None:
+    here.upsert_user(User(user_id="untaught", consent=Consent(training=False)))
+    here.feedback([event(who, film_ids[7], event_id=f"{who}/1") for who in ("untaught", "taught", "forgotten")])
+    here.delete_user("forgotten")
+    with stack.folder.opened() as store:
+        release = store.active_release()
+        assert release is not None
+        manifest = Manifest.from_json(release.manifest_json, "the active release")
+        place = {one.event_id: one.sequence for one in store.scan_log()}
+        assert "forgotten/1" not in place
+
+        def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+            raise AssertionError(f"not embedded yet: {texts}")
+
+        snapshot = take_snapshot(
+            store,
+            store.last_sequence(),
+            manifest.text_encoder_digest,
+            manifest.text_dim,
+            encode,
+            lambda done, of: None,
+        )
+    learned = set(snapshot.sequence.tolist())
+    assert place["taught/1"] in learned
+    assert place["untaught/1"] not in learned
