@@ -86,7 +86,11 @@ def _item(item_id: str, title: str, year: str, genres: str) -> item_pb2.Item:
     if named_year:
         title, year = title[: named_year.start()].strip(), named_year.group(1)
     item = item_pb2.Item(item_id=item_id, title=fixed_title(title))
-    item.categories.extend(genre for genre in genres.split() if genre != "unknown")
+    named = [genre for genre in genres.split() if genre != "unknown"]
+    item.categories.extend(named)
+    if named:
+        # Under the name, too, that people who know the data filter by.
+        item.attributes["genres"] = named
     if year.isdigit():
         item.attributes["release_year"] = int(year)
     return item

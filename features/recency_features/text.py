@@ -14,10 +14,9 @@ PROFILE = "profile"
 
 def item_text(item: item_pb2.Item) -> str:
     """Title, categories, attributes, text, in this order: what tells most comes before the token limit."""
-    parts = [item.title.strip()]
-    if item.categories:
-        parts.append(", ".join(item.categories))
-    parts += _named(item.attributes)
+    categories = ", ".join(item.categories)
+    # Many catalogues have their categories among the attributes too, by a name of their own: said once is enough.
+    parts = [item.title.strip(), categories, *_named(item.attributes, said=categories)]
     parts.append(item.text.strip())
     return ". ".join(part for part in parts if part)[:MAX_TEXT_CHARACTERS]
 
@@ -30,10 +29,10 @@ def user_text(user: user_pb2.User) -> str:
     return ". ".join(part for part in (words, *_named(user.attributes, PROFILE)) if part)[:MAX_TEXT_CHARACTERS]
 
 
-def _named(attributes: struct_pb2.Struct, but: str = "") -> list[str]:
-    """`name: value` of each attribute that has a text, in the order of their names."""
+def _named(attributes: struct_pb2.Struct, but: str = "", said: str = "") -> list[str]:
+    """`name: value` of each attribute that has a text which is not `said` already, in the order of their names."""
     texts = ((name, _value_text(attributes.fields[name])) for name in sorted(attributes.fields) if name != but)
-    return [f"{name.replace('_', ' ')}: {text}" for name, text in texts if text]
+    return [f"{name.replace('_', ' ')}: {text}" for name, text in texts if text and text != said]
 
 
 def _value_text(value: struct_pb2.Value) -> str:

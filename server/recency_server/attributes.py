@@ -18,21 +18,27 @@ from recency.v1 import item_pb2
 
 Mask = npt.NDArray[np.bool_]
 _ROOM = 1_024
+# Up to here a float tells whole numbers apart.
+_EXACT = 2.0**53
 # Attributes that every item has by the API, whether or not any item of this catalogue uses them.
 TIMES = ("create_time", "update_time", "available_from", "available_until")
 TEXTS = ("item_id", "title", "provider")
 LISTS = ("categories",)
 NUMBERS = ("maturity",)
+_OWN = {"time": TIMES, "text": TEXTS, "list": LISTS, "number": NUMBERS}
 
 
 @dataclass
 class Column:
-    """One attribute's values. `kinds` counts the values of each kind, so that a comparison that fits none is an error."""
+    """One attribute's values. `kinds` counts the values of each kind, so that a comparison that fits none is an error;
+    `declared` is the kind that the API gives it, whether or not any item has a value.
+    """
 
     number_R: npt.NDArray[np.float64] = field(default_factory=lambda: np.full(_ROOM, np.nan))
     rows_of_text: dict[str, set[int]] = field(default_factory=dict)
     rows_of_element: dict[str, set[int]] = field(default_factory=dict)
     kinds: dict[str, int] = field(default_factory=dict)
+    declared: str = ""
 
     def put(self, row: int, kind: str, value: Any, sign: int) -> None:
         """Adds (sign 1) or takes back (-1) an item's value."""
@@ -49,8 +55,13 @@ class Column:
             self.number_R[row] = value if sign > 0 else np.nan
 
     def has(self, kind: str) -> bool:
-        """Whether some item has a value of the kind."""
-        return self.kinds.get(kind, 0) > 0
+        """Whether some item has a value of the kind, or could by the API."""
+        return kind == self.declared or self.kinds.get(kind, 0) > 0
+
+    @property
+    def used(self) -> bool:
+        """Whether a filter may name it: an attribute that no item has any more is none."""
+        return bool(self.declared) or any(self.kinds.values())
 
 
 class Attributes:
@@ -61,7 +72,9 @@ class Attributes:
         self.row_of: dict[str, int] = {}
         # Grows with every change: what was made of the columns knows when it is out of date.
         self.version = 0
-        self.columns: dict[str, Column] = {name: Column() for name in (*TIMES, *TEXTS, *LISTS, *NUMBERS)}
+        self.columns: dict[str, Column] = {
+            name: Column(declared=kind) for kind, names in _OWN.items() for name in names
+        }
         self._there_R: Mask = np.zeros(_ROOM, dtype=bool)
         # Row → its values, to take them back when the item changes.
         self._values: dict[int, list[tuple[str, str, Any]]] = {}
@@ -98,7 +111,7 @@ class Attributes:
 
     def names(self) -> list[str]:
         """Every attribute that a filter may name."""
-        return sorted(self.columns)
+        return sorted(name for name, column in self.columns.items() if column.used)
 
 
 def values_of(item: item_pb2.Item) -> Iterator[tuple[str, str]]:
@@ -141,10 +154,15 @@ def _plain(value: struct_pb2.Value) -> Iterator[tuple[str, Any]]:
 
 
 def element_text(kind: str, value: Any) -> str:
-    """How an element of a list is indexed: numbers by their shortest writing."""
+    """How an element of a list is indexed."""
     if kind == "boolean":
         return "true" if value else "false"
-    return f"{value:g}" if kind == "number" else str(value)
+    return number_text(value) if kind == "number" else str(value)
+
+
+def number_text(value: float) -> str:
+    """The shortest writing that reads as the same number: 7, 0.5, 1234567."""
+    return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
 
 
 def micros(time: timestamp_pb2.Timestamp) -> float:

@@ -6,7 +6,6 @@ number) is an error that points at the character, never an empty answer.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import operator
 from collections import OrderedDict
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recency_server.attributes import Attributes, Column, Mask
+from recency_server.attributes import Attributes, Column, Mask, number_text
 from recency_server.errors import InvalidRequest, Violation
 from recency_server.filter_text import And, Compare, Filter, FilterError, Literal, Not, Or, Words, parse_filter
 from recency_server.limits import MAX_MATURITY
@@ -35,6 +34,8 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
 }
 _BOOLEANS = {"true": 1.0, "false": 0.0}
+# Kinds that a column holds as numbers.
+_NUMERIC = ("number", "boolean", "time")
 # Masks that are kept: callers ask with the same few filters again and again.
 _KEPT = 64
 _TEXT_COLUMNS = ("title", "categories", "provider")
@@ -135,7 +136,7 @@ def evaluate(tree: Filter, attributes: Attributes) -> Mask:
 def _column(tree: Compare, attributes: Attributes) -> Column:
     name = tree.path.removeprefix("attributes.")
     column = attributes.columns.get(name)
-    if column is None:
+    if column is None or not column.used:
         near = difflib.get_close_matches(name, attributes.names(), n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(attributes.names()[:20])}"
         raise FilterError(f"no item has an attribute of this name; {hint}", tree.position)
@@ -150,11 +151,21 @@ def _compared(tree: Compare, column: Column, rows: int) -> Mask:
         if not (column.has("list") or column.has("text")):
             return _numeric("=", column, value, rows)
         return _holding(column, value.text, rows)
-    if column.has("list"):
-        raise FilterError("it is a list; ask whether it holds something by `:`", tree.position)
-    if column.has("text"):
-        return _textual(tree, column, rows)
-    return _numeric(tree.operator, column, value, rows)
+    if not column.has("text"):
+        if not any(column.has(kind) for kind in _NUMERIC):
+            raise FilterError("it is a list; ask whether it holds something by `:`", tree.position)
+        return _numeric(tree.operator, column, value, rows)
+    # Some items may have a number where others have a text: one of them must not change what is asked of the rest.
+    as_text = _textual(tree, column, rows)
+    if not any(column.has(kind) for kind in _NUMERIC):
+        return as_text
+    try:
+        as_number = _numeric(tree.operator, column, value, rows)
+    except FilterError:
+        return as_text
+    if tree.operator == "!=":
+        return as_text & as_number
+    return as_text | as_number if tree.operator == "=" else as_number
 
 
 def _numeric(name: str, column: Column, value: Literal, rows: int) -> Mask:
@@ -202,15 +213,25 @@ def _textual(tree: Compare, column: Column, rows: int) -> Mask:
 
 def _holding(column: Column, wanted: str, rows: int) -> Mask:
     """Lists with the element, texts with the words in them; upper and lower case are one."""
-    folded = wanted.casefold()
+    folded, number = wanted.casefold(), _finite(wanted)
     mask = _rows_where(column.rows_of_element, lambda text: _like(text.casefold(), folded), rows)
+    if number is not None:
+        mask |= _rows(column.rows_of_element.get(number_text(number), ()), rows)
     if column.rows_of_text:
         inside = folded.strip("*")
         mask |= _rows_where(column.rows_of_text, lambda text: inside in text.casefold(), rows)
-    if column.has("number"):
-        with contextlib.suppress(ValueError):
-            mask[: len(column.number_R)] |= column.number_R[:rows] == float(wanted)
+    if column.has("number") and number is not None:
+        mask[: len(column.number_R)] |= column.number_R[:rows] == number
     return mask
+
+
+def _finite(text: str) -> float | None:
+    """The number that a text writes, None where it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
 
 
 def _like(text: str, pattern: str) -> bool:

@@ -28,7 +28,8 @@ def traits(item: item_pb2.Item) -> list[str]:
     """What an item is: its categories, its attributes that are texts (`name: value`), its provider."""
     found = list(item.categories)
     for name in sorted(item.attributes.fields):
-        found += [f"{name.replace('_', ' ')}: {text}" for text in _texts(item.attributes.fields[name])]
+        texts = [text for text in _texts(item.attributes.fields[name]) if text not in item.categories]
+        found += [f"{name.replace('_', ' ')}: {text}" for text in texts]
     return [*found, item.provider] if item.provider else found
 
 

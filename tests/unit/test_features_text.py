@@ -22,6 +22,15 @@ def test_what_tells_most_comes_first():
     )
 
 
+def test_categories_that_stand_among_the_attributes_too_are_read_once():
+    item = item_pb2.Item(title="Heat", categories=["Crime", "Drama"])
+    plain = item_text(item)
+    item.attributes.update({"genres": ["Crime", "Drama"]})
+    assert item_text(item) == plain
+    item.attributes.update({"genres": ["Crime"]})
+    assert item_text(item) == "Heat. Crime, Drama. genres: Crime"
+
+
 def test_an_empty_item_has_no_text_and_a_long_one_is_cut():
     assert item_text(item_pb2.Item(item_id="1")) == ""
     assert len(item_text(item_pb2.Item(title="x" * 1_000_000))) == MAX_TEXT_CHARACTERS
