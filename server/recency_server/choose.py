@@ -81,10 +81,10 @@ async def choose(
     given: Given = {}
     if pins or query.promotions:
         # At once, so that what they ask of the model shares a batch where it can.
-        scored, given = await asyncio.gather(choice.score(aim, wide), _given(choice, pins))
+        scored, given = await asyncio.gather(_blended(choice, wide), _given(choice, pins))
         showable = replace(showable, placed=showable.placed.union(there.item_id for there in given.values()))
     else:
-        scored = await choice.score(aim, wide)
+        scored = await _blended(choice, wide)
     places = query.page_size - len(given)
 
     def slate_of(scored: Scored) -> tuple[tuple[Placed, ...], Room | None]:
@@ -99,11 +99,35 @@ async def choose(
     if more is not None:
         scored = await choice.score(*more)
         ranked, room = slate_of(scored)
+        if room is not None:
+            # Whether more was ranked hung on what was drawn first: nobody can tell the chances of the second draw.
+            ranked = _without_chances(ranked)
     if scored.by_model and release is not None:
         given, ranked = await _with_fresh(choice, release, given, ranked, room, dice)
     slate = filled(given, ranked, query.page_size)
     short = _short_of(scored, query, room, len(slate))
     return replace(scored, degraded=(*scored.degraded, *short)) if short else scored, slate
+
+
+async def _blended(choice: Choice, query: Query) -> Scored:
+    """What the request aims at, and beside it what trends in the user's segments; scored at once, so that both share a
+    batch where they can."""
+    aim, release, user = choice.aim, choice.release, choice.user
+    count = choice.parts.config.policy.trend_candidates
+    if not count or release is None or aim.named is not None:
+        return await choice.score(aim, query)
+
+    def may_be_shown(item_id: str) -> bool:
+        return not choice.showable.cause(item_id)
+
+    now = choice.showable.now_micros
+    found = choice.parts.trending.of(release, user.behaviour.interactions, count, now, may_be_shown)
+    if not found:
+        return await choice.score(aim, query)
+    scored, trending = await asyncio.gather(choice.score(aim, query), choice.score(naming(aim, found, release), query))
+    if not (scored.by_model and trending.by_model):
+        return scored
+    return scored.blended(trending, recommendation_pb2.SOURCE_TREND)
 
 
 def _ranks_more(choice: Choice, room: Room | None) -> tuple[Aim, Query] | None:
@@ -173,7 +197,11 @@ async def _with_fresh(
     chance = float(dice.random()) if dice is not None else 1.0
     missing = places_for(parts.config.policy.fresh_share, query.page_size, chance) - fresh
     chosen: list[Placed] = []
-    if missing > 0 and new.newest and query.candidate_item_ids is None:
+    takes_part = bool(new.newest) and query.candidate_item_ids is None
+    if takes_part and query.exploration > 0.0 and parts.config.policy.fresh_share > 0.0:
+        # How many places they get, and so where the others stand, hangs on what was drawn before.
+        ranked = _without_chances(ranked)
+    if missing > 0 and takes_part:
         own = replace(query, candidate_item_ids=new.newest)
         bounds = replace(showable, placed=showable.placed.union(there))
         best = await choice.best_of(naming(choice.aim, new.newest, release), own, bounds, len(new.newest))
@@ -182,6 +210,10 @@ async def _with_fresh(
     over = max(0, len(given) + len(ranked) - query.page_size)
     parts.counters.placed(len(there) + len(chosen) - over, fresh + len(chosen), len(chosen))
     return given, without_last(ranked, over, new.has)
+
+
+def _without_chances(ranked: Sequence[Placed]) -> tuple[Placed, ...]:
+    return tuple(placed._replace(propensity=None) for placed in ranked)
 
 
 def _within(room: Room | None, best: Sequence[Placed], count: int) -> list[Placed]:

@@ -38,6 +38,7 @@ from recency_server.score import Scorer
 from recency_server.shadow import Shadow, ShadowConfig
 from recency_server.slates import SlateConfig, SlateLog
 from recency_server.steering import SteerConfig
+from recency_server.trending import Trending
 from recency_server.users import UserConfig, Users
 from recency_store.group_commit import GroupCommit
 from recency_store.protocol import Store
@@ -103,6 +104,7 @@ class Parts:
     slates: SlateLog
     rules: RulesWatch
     fresh: FreshItems
+    trending: Trending
     counters: Counters
     threads: ThreadPoolExecutor
     clock: Clock
@@ -163,6 +165,7 @@ async def open_parts(config: RecommendConfig, store: Store, inference: Inference
                     slates=slates,
                     rules=rules,
                     fresh=FreshItems(config.policy),
+                    trending=Trending(attributes),
                     counters=counters,
                     threads=threads,
                     clock=clock,

@@ -52,13 +52,13 @@ def decide(
     else:
         shown = list(islice(may if terms.room is None else terms.room.within(may), places))
     if not scored.by_model or release is None:
-        return tuple([Placed(item_id, score, None, scored.source) for item_id, score in shown])
+        return tuple([Placed(item_id, score, None, scored.source_of(item_id)) for item_id, score in shown])
     chance_of = _probability(scored, release)
     if chances is None:
-        return tuple([Placed(i, score, chance_of(i, score), scored.source) for i, score in shown])
+        return tuple([Placed(i, score, chance_of(i, score), scored.source_of(i)) for i, score in shown])
     return tuple(
         [
-            Placed(i, score, chance_of(i, score), scored.source, chance)
+            Placed(i, score, chance_of(i, score), scored.source_of(i), chance)
             for (i, score), chance in zip_longest(shown, chances)
         ]
     )

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+# Of each of the few segments of a user no more are kept.
+MOST_TREND_CANDIDATES = 200
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
@@ -17,6 +20,7 @@ class PolicyConfig:
     fresh_share        the share of a slate's places that new items get at least, as far as there are any
     fresh_days         an item is new while it is younger than this and few have taken it up …
     fresh_below        … fewer than this, by decayed count; or while it is not in the release
+    trend_candidates   so many items that trend in a user's segments are ranked beside what is retrieved for them; 0 for none
     """
 
     diversity_method: Literal["mmr", "dpp"] = "mmr"
@@ -27,6 +31,7 @@ class PolicyConfig:
     fresh_share: float = 0.0
     fresh_days: float = 7.0
     fresh_below: float = 5.0
+    trend_candidates: int = 0
 
     def __post_init__(self) -> None:
         for name in ("category_cap", "provider_cap"):
@@ -37,6 +42,10 @@ class PolicyConfig:
         for name in ("fresh_days", "fresh_below"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be a number, 0 or more")
+        if not 0 <= self.trend_candidates <= MOST_TREND_CANDIDATES:
+            raise ValueError(
+                f"trend_candidates is {self.trend_candidates}; it must be from 0 to {MOST_TREND_CANDIDATES}"
+            )
         if not 0.0 < self.rules_seconds < float("inf"):
             raise ValueError(f"rules_seconds is {self.rules_seconds}; it must be a number of seconds over 0")
 
@@ -48,4 +57,4 @@ class PolicyConfig:
     @property
     def has_a_say(self) -> bool:
         """Whether more than the ranking decides, rules aside."""
-        return self.capped or self.fresh_share > 0.0
+        return self.capped or self.fresh_share > 0.0 or self.trend_candidates > 0

@@ -107,6 +107,11 @@ class Release:
         counts_K: F32 = self._trend_NT[np.asarray(indices, dtype=np.intp), -1]
         return counts_K
 
+    def trends_now(self, indices: npt.NDArray[np.intp]) -> F32:
+        """How much the items of some indices trend: decayed counts of the middle half-life."""
+        counts_K: F32 = self._trend_NT[indices, self._trend_NT.shape[1] // 2]
+        return counts_K
+
     @property
     def created_micros(self) -> npt.NDArray[np.int64]:
         """When each item was first stored, by index; 0 for one that is not there any more."""

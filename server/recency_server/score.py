@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -39,6 +39,7 @@ class Scored:
 
     unsteered  logits without the steer, by item id, of the first ones; None where there is no steer. A steer moves the
                order, not the chance: that was fitted without one.
+    others     items that came from elsewhere than `source`, with where from
     """
 
     ranked: Iterable[tuple[str, float]]
@@ -46,6 +47,21 @@ class Scored:
     by_model: bool
     unsteered: Mapping[str, float] | None = None
     degraded: tuple[str, ...] = ()
+    others: Mapping[str, recommendation_pb2.Source] = field(default_factory=dict)
+
+    def source_of(self, item_id: str) -> recommendation_pb2.Source:
+        """Where an item came from."""
+        return self.others.get(item_id, self.source)
+
+    def blended(self, more: Scored, source: recommendation_pb2.Source) -> Scored:
+        """These items with those of another source that are not among them, best first: one model gives an item one score,
+        whoever found it."""
+        own = list(self.ranked)
+        there = {item_id for item_id, _ in own}
+        new = [(item_id, score) for item_id, score in more.ranked if item_id not in there]
+        unsteered = None if self.unsteered is None else {**(more.unsteered or {}), **self.unsteered}
+        ranked = sorted([*own, *new], key=lambda pair: -pair[1])
+        return replace(self, ranked=ranked, unsteered=unsteered, others={item_id: source for item_id, _ in new})
 
 
 class Lanes:
@@ -182,8 +198,10 @@ def _source(query: Query, user: User) -> recommendation_pb2.Source:
     """Where what is scored came from: what the request names first."""
     if query.candidate_item_ids is not None:
         return recommendation_pb2.SOURCE_CANDIDATE
-    if (query.text and query.text_weight > 0.0) or query.seed_item_ids or query.negative_item_ids:
+    if query.text and query.text_weight > 0.0:
         return recommendation_pb2.SOURCE_QUERY
+    if query.seed_item_ids or query.negative_item_ids:
+        return recommendation_pb2.SOURCE_SEED
     # Who does not want their events used is shown what everybody is.
     return recommendation_pb2.SOURCE_USER if user.profile.personal else recommendation_pb2.SOURCE_TREND
 

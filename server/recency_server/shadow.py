@@ -83,12 +83,14 @@ class Shadow:
         self.tally = ShadowTally(0)
 
     def offer(self, answered_by: Release | None, user: User, query: Query, slate: Slate) -> None:
-        """A request that has its answer. Words, filters, named candidates and users with dislikes (which steer) are left
-        out: they say little of retrieval."""
+        """A request that has its answer. Words, examples, filters, promotions, named candidates and users with dislikes
+        (which steer) are left out: they say little of retrieval."""
         shadow = self._releases.shadow
         if shadow is None or answered_by is None or answered_by is not self._releases.live:
             return
         if query.text or query.filter or query.candidate_item_ids is not None or slate.degraded:
+            return
+        if query.seed_item_ids or query.negative_item_ids or query.promotions:
             return
         if user.rows is not None and len(user.rows.disliked):
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
 from recency.v1 import recommendation_pb2
@@ -116,8 +116,11 @@ def left_out(
 def _by_source(scored: Scored, ranked: list[str], placed: Iterable[Placed]) -> dict[str, int]:
     """How many items each source gave. What promotions and new items have in the slate they gave besides."""
     name = recommendation_pb2.Source.Name
-    counts = {name(scored.source): len(ranked)}
+    counts = {
+        name(source): number for source, number in Counter(scored.source_of(item_id) for item_id in ranked).items()
+    }
+    counts.setdefault(name(scored.source), 0)
     for one in placed:
-        if one.source != scored.source:
+        if one.source != scored.source_of(one.item_id):
             counts[name(one.source)] = counts.get(name(one.source), 0) + 1
     return counts
