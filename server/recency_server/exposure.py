@@ -18,14 +18,13 @@ import numpy.typing as npt
 from recency.v1 import event_pb2, item_pb2
 from recency_features.events import rule
 from recency_server.attributes import values_of
+from recency_server.paging import PAGE_OF
 from recency_store.protocol import Store
 from recency_store.records import LoggedEvent, Micros, SlateRecord
 
 NOBODY = "(none)"
 _PAGE = 2_000
 _DAY_MICROS = 86_400 * 1_000_000
-# The label of a slate that is a next page (`slates.py`).
-_PAGE_OF = "page_of"
 
 
 class NoSuchAttribute(Exception):
@@ -150,7 +149,7 @@ def lists_of(slates: Iterable[SlateRecord]) -> Iterator[Shown]:
     """What slates show; a next page goes on where the one before it ended."""
     end_of: dict[str, int] = {}
     for slate in slates:
-        offset = end_of.get(slate.labels.get(_PAGE_OF, ""), 0)
+        offset = end_of.get(slate.labels.get(PAGE_OF, ""), 0)
         end_of[slate.recommendation_id] = offset + len(slate.item_ids)
         yield Shown(slate.item_ids, slate.time_micros, offset, slate.release)
 

@@ -17,6 +17,8 @@ from recency.v1 import recommendation_pb2
 
 # More pages than this nobody turns; each costs a look at the slate log.
 MAX_PAGES = 50
+# The label of a slate that is a next page: the slate before it. No caller gives it.
+PAGE_OF = "page_of"
 _VERSION = 1
 _HEAD = struct.Struct(">BB8s")
 _CHECKSUM = struct.Struct(">I")

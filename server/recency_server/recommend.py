@@ -37,12 +37,8 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         return _left(deadline, parts)
 
     laps = Laps(query.trace)
-    behind = await _catch_up(query, deadline, parts)
+    query, behind = await _begin(query, deadline, parts)
     laps.end("catch up")
-    parts.filters.check(query)
-    if query.page is not None:
-        shown = await parts.slates.earlier(query.page)
-        query = replace(query, exclude_item_ids=(*query.exclude_item_ids, *shown), offset=len(shown))
     recommendation_id = parts.new_id()
     left_to_chance = query.exploration > 0.0 or config.policy.has_a_say
     dice = parts.dice(recommendation_id) if left_to_chance else None
@@ -83,6 +79,24 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
     parts.slates.record(query, slate)
     parts.shadow.offer(release, user, query, slate)
     return slate
+
+
+async def check(query: Query, deadline: Deadline, parts: Parts) -> None:
+    """Raises what `recommend` would refuse the request with, and computes nothing."""
+    await _begin(query, deadline, parts)
+    with parts.releases.hold(query.who) as release:
+        _too_stale(query, Freshness(release_micros=release.record.create_micros if release else None), parts)
+
+
+async def _begin(query: Query, deadline: Deadline, parts: Parts) -> tuple[Query, tuple[str, ...]]:
+    """Catches up with the store and looks up what the request names there: attributes, and the pages before this one.
+    Answers the request as it is to be read, and what is missing."""
+    behind = await _catch_up(query, deadline, parts)
+    parts.filters.check(query)
+    if query.page is None:
+        return query, behind
+    shown = await parts.slates.earlier(query.page, query.user_id)
+    return replace(query, exclude_item_ids=(*query.exclude_item_ids, *shown), offset=len(shown)), behind
 
 
 async def _tell(

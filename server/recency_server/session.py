@@ -12,6 +12,7 @@ from recency_server.errors import InvalidRequest, Violation
 from recency_server.feedback import take_all
 from recency_server.parts import Parts
 from recency_server.query import Deadline, Query
+from recency_server.recommend import check
 from recency_server.validate import Problem, refuse
 from recency_server.validate_recommend import read_recommend
 
@@ -33,7 +34,7 @@ class RecommendSession:
     async def take(self, said: message.Message) -> None:
         """Reads the request where there is one, and stores the events as Feedback does."""
         assert isinstance(said, recommendation_pb2.StreamRecommendRequest)
-        query = self._read(said.request) if said.HasField("request") else self._query
+        query = await self._read(said.request) if said.HasField("request") else self._query
         if query is None:
             refuse([Problem("request", "is not set; the first message of a session says what is asked for")])
             raise AssertionError("refused")
@@ -50,7 +51,7 @@ class RecommendSession:
         response = await self._answer(query, self._answer_within())
         return recommendation_pb2.StreamRecommendResponse(response=response, messages_reflected=taken)
 
-    def _read(self, request: recommendation_pb2.RecommendRequest) -> Query:
+    async def _read(self, request: recommendation_pb2.RecommendRequest) -> Query:
         if request.validate_only:
             refuse(
                 [
@@ -61,7 +62,7 @@ class RecommendSession:
             )
         try:
             query = read_recommend(request, self._parts.clock(), self._parts.config.custom_types)
-            self._parts.filters.check(query)
+            await check(query, self._answer_within(), self._parts)
         except InvalidRequest as error:
             named = [Violation(f"request.{wrong.field}", wrong.description) for wrong in error.violations]
             raise InvalidRequest(*named) from None

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 
 from recency_server.counters import Counters
 from recency_server.errors import InvalidRequest, Unavailable, Violation
-from recency_server.paging import MAX_PAGES, Page
+from recency_server.paging import MAX_PAGES, PAGE_OF, Page
 from recency_server.query import Query, Slate
 from recency_store.errors import StoreError
 from recency_store.protocol import Store
 from recency_store.records import SlateRecord
 
-# The label of a slate that is a next page: the slate before it.
-PAGE_OF = "page_of"
 _LOOK_AGAIN_SECONDS = (0.05, 0.15)
 
 
@@ -50,13 +48,13 @@ class SlateLog:
             return
         self._waiting.append((query, slate))
 
-    async def earlier(self, page: Page) -> list[str]:
-        """The items of the pages before one. InvalidRequest where their slates are not kept any more."""
+    async def earlier(self, page: Page, user_id: str) -> list[str]:
+        """The items of a user's pages before one. InvalidRequest where their slates are not kept any more."""
         items: list[str] = []
         after, looked = page.after, 0
         while after:
             record = await self._find(after)
-            if record is None or looked > MAX_PAGES:
+            if record is None or record.user_id != user_id or looked > MAX_PAGES:
                 raise InvalidRequest(Violation("page_token", "has expired; ask for the first page again"))
             items += record.item_ids
             after, looked = record.labels.get(PAGE_OF, ""), looked + 1

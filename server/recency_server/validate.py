@@ -17,6 +17,7 @@ from recency_server.errors import InvalidRequest, NotBuilt, Violation
 from recency_server.limits import ID_BYTES, STRUCT_BYTES, STRUCT_DEPTH, STRUCT_KEYS, VIOLATIONS
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LAYOUT = str.maketrans("\n\r\t\u0085", "    ")
 _MAX_SECONDS = 253_402_300_799  # the last second of year 9999, protobuf's own limit
 _MAX_DURATION_SECONDS = 315_576_000_000
 _NANOS = 1_000_000_000
@@ -68,6 +69,14 @@ def text(value: str, limit: int) -> str | None:
     if len(value) > limit or (not value.isascii() and len(value.encode()) > limit):
         return f"is longer than {limit:,} bytes; shorten it"
     return None
+
+
+def words(value: str, limit: int) -> str | None:
+    """What a person wrote: text of at most limit bytes, whose lines and tabs are the only control characters."""
+    reason = text(value, limit)
+    if reason is None and not value.isprintable() and _CONTROL.search(value.translate(_LAYOUT)):
+        return "holds a control character; write words"
+    return reason
 
 
 def count(found: int, least: int, most: int, what: str) -> str | None:

@@ -10,13 +10,14 @@ from recency_server import limits
 from recency_server.filter_text import FilterError, parse_filter
 from recency_server.promotion import Promotion
 from recency_server.request_reading import Reading
-from recency_server.validate import count, identifier, number, text
+from recency_server.validate import count, identifier, number, text, words
 
 _SHARES = "have shares that sum to more than 1; a slate has no more places"
+_BOTH = "is among seed_item_ids too; an item is either like what is wanted or unlike it"
 
 
 def _query(value: str, reading: Reading) -> None:
-    if reading.check("query", text(value, limits.QUERY_BYTES)):
+    if reading.check("query", words(value, limits.QUERY_BYTES)):
         reading.query["text"] = value.strip()
 
 
@@ -32,7 +33,8 @@ def _candidates(value: Sequence[str], reading: Reading) -> None:
 
 def _filter(value: str, reading: Reading) -> None:
     if reading.check("filter", _filter_problem(value)):
-        reading.query["filter"] = value.strip()
+        # As it was sent, so that what is said of it later counts characters as the caller does.
+        reading.query["filter"] = value if value.strip() else ""
 
 
 def _filter_problem(value: str) -> str | None:
@@ -54,7 +56,9 @@ def _promotions(value: Sequence[recommendation_pb2.Promotion], reading: Reading)
         reading.check(f"{where}.filter", _filter_problem(promotion.filter))
         reading.check(f"{where}.share", number(promotion.share, 0.0, 1.0))
     if reading.check("promotions", None if sum(p.share for p in value) <= 1.0 + 1e-9 else _SHARES):
-        reading.query["promotions"] = tuple(Promotion(p.name, p.filter.strip(), p.share) for p in value)
+        reading.query["promotions"] = tuple(
+            Promotion(p.name, p.filter if p.filter.strip() else "", p.share) for p in value
+        )
 
 
 def _seeds(value: Sequence[str], reading: Reading) -> None:
@@ -63,8 +67,12 @@ def _seeds(value: Sequence[str], reading: Reading) -> None:
 
 
 def _negatives(value: Sequence[str], reading: Reading) -> None:
-    if reading.check_ids("negative_item_ids", value, limits.SEEDS):
-        reading.query["negative_item_ids"] = tuple(dict.fromkeys(value))
+    if not reading.check_ids("negative_item_ids", value, limits.SEEDS):
+        return
+    seeds = reading.query.get("seed_item_ids", ())
+    for index, item_id in enumerate(value):
+        reading.check(f"negative_item_ids[{index}]", _BOTH if item_id in seeds else None)
+    reading.query["negative_item_ids"] = tuple(dict.fromkeys(value))
 
 
 def _diversity(value: float, reading: Reading) -> None:

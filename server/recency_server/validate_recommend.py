@@ -13,7 +13,7 @@ from recency_features.events import NO_CUSTOM_TYPES
 from recency_features.history import Interaction
 from recency_server import limits
 from recency_server.consistency import decode_token
-from recency_server.paging import decode_page, request_digest
+from recency_server.paging import PAGE_OF, decode_page, request_digest
 from recency_server.query import Query
 from recency_server.request_reading import Reading
 from recency_server.validate import (
@@ -80,6 +80,8 @@ def _labels(value: Mapping[str, str], reading: Reading) -> None:
             reading.check("labels", f"has a name that {reason}")
         elif name in _OWN_LABELS:
             reading.check(f"labels[{name}]", f"has a field of its own; use {name}")
+        elif name == PAGE_OF:
+            reading.check(f"labels[{name}]", "is a label that the service writes itself; take another name")
         elif reading.check(f"labels[{name}]", label(text_of, limits.LABEL_BYTES)):
             reading.labels[name] = text_of
 

@@ -84,6 +84,8 @@ def test_every_implemented_field_reaches_the_query() -> None:
         ("recent_events[0].user_id", {"user_id": "u", "recent_events": [{"item_id": "i", "type": 3, "user_id": "v"}]}),
         ("query", {"query": "x" * 4_097}),
         ("query", {"query": "x" * 10_000_000}),
+        ("query", {"query": "two\x00words"}),
+        ("query", {"query": "\x1b[2J"}),
         ("query_weight", {"query_weight": float("nan")}),
         ("query_weight", {"query_weight": 1.5}),
         ("candidate_item_ids", {"candidate_item_ids": ["i"] * 2_001}),
@@ -95,6 +97,8 @@ def test_every_implemented_field_reaches_the_query() -> None:
         ("max_staleness", {"max_staleness": duration_pb2.Duration(seconds=-1)}),
         ("max_staleness", {"max_staleness": duration_pb2.Duration(nanos=2_000_000_000)}),
         ("view", {"view": 9}),
+        ("negative_item_ids[1]", {"seed_item_ids": ["a"], "negative_item_ids": ["b", "a"]}),
+        ("labels[page_of]", {"labels": {"page_of": "r-1"}}),
         ("diversity", {"diversity": 2.0}),
         ("exploration", {"exploration": float("inf")}),
     ],
@@ -118,3 +122,12 @@ def test_a_context_of_seven_levels_is_taken() -> None:
     context = struct_pb2.Struct()
     context.update({"a": [[[[[[1]]]]]]})
     assert read(context=context).context_json == '{"a": [[[[[[1.0]]]]]]}'
+
+
+def test_a_query_of_several_lines_is_words() -> None:
+    assert read(query="\ttwo\r\nlines\n").text == "two\r\nlines"
+
+
+def test_a_filter_is_kept_as_it_was_sent_so_that_characters_are_counted_alike() -> None:
+    assert read(filter="  title:wars ").filter == "  title:wars "
+    assert read(filter=" \n").filter == ""

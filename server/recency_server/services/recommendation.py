@@ -13,7 +13,7 @@ from recency_server.feedback import take_feedback
 from recency_server.logs import RequestLog
 from recency_server.parts import Parts
 from recency_server.query import Deadline, Query
-from recency_server.recommend import recommend
+from recency_server.recommend import check, recommend
 from recency_server.session import RecommendSession
 from recency_server.validate_recommend import read_recommend
 
@@ -46,7 +46,7 @@ class RecommendationService:
         """The slate for one user."""
         query = read_recommend(request, self._parts.clock(), self._parts.config.custom_types)
         if request.validate_only:
-            self._parts.filters.check(query)
+            await check(query, deadline, self._parts)
             return recommendation_pb2.RecommendResponse()
         return await self._answer("Recommend", query, deadline)
 

@@ -130,6 +130,15 @@ def test_a_type_of_ones_own_counts_by_its_weight(stack: ServedStack, here: Recen
     assert (stored.type, stored.custom_type) == (16, "subscribed")
 
 
+def test_one_impression_says_that_a_whole_slate_was_shown(here: Recency, there: Recency) -> None:
+    slate = here.recommend("shown-1", page_size=5, context={"device": "tv"})
+    shown = event("shown-1", "", "IMPRESSION", recommendation_id=slate.recommendation_id, context={"device": "tv"})
+    here.feedback([shown])
+    [kept] = there.get_user("shown-1").history
+    assert tuple(kept.shown_item_ids) == slate.item_ids
+    assert there.recommend("shown-1").freshness.events_used == 0
+
+
 def test_an_anonymous_sessions_pages_follow_what_it_does_and_never_repeat(here: Recency, there: Recency) -> None:
     """Nothing is stored of it; the clients are of two gateways."""
     shown: list[str] = []

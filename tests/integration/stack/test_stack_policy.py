@@ -8,6 +8,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,25 @@ def test_a_broken_file_leaves_the_rules_before_it_in_force_and_everybody_can_see
     assert "line 1: rule 'rule 1': exclude: at character 0" in json.loads(done.stdout)["error"]
     ruled.rules()
     assert ruled.stack.folder.run("policy", "check", str(ruled.file))["rules"]["pin"] == 0
+    eventually(lambda: not ruled.show()["rules"], lambda: "no rules in force")
+
+
+def test_rules_that_contradict_each_other_are_refused_whole_by_line(ruled: Ruled):
+    ruled.rules("exclude = 'categories:Drama'")
+    eventually(lambda: len(ruled.show()["rules"]) == 1, lambda: "one rule in force")
+
+    def refused(why: str) -> bool:
+        return any(why in problem for problem in ruled.show()["problems"])
+
+    for first, second, why in (
+        ('pin = "50"', 'pin = "56"', "rules.toml:4: rule 'rule 2': pins to place 1 at the same time"),
+        ('pin = "50"', "exclude = 'item_id = 50'", "excludes the item '50', pinned"),
+        ("boost = 'categories:War'\nby = 1", "bury = 'categories:War'\nby = 1", "buries what is boosted"),
+    ):
+        ruled.rules(first, second)
+        eventually(partial(refused, why), partial(str, ruled.show()["problems"]))
+        assert [rule["target"] for rule in ruled.show()["rules"]] == ["categories:Drama"]
+    ruled.rules()
     eventually(lambda: not ruled.show()["rules"], lambda: "no rules in force")
 
 
