@@ -7,6 +7,7 @@ As there, OR binds closer than AND, and terms side by side are ANDed; NOT and `-
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from lark import Lark, Token, Transformer
@@ -32,7 +33,7 @@ _GRAMMAR = r"""
         | value
     member: name ("." name)*
     ?name: WORD | STRING
-    value: (NUMBER | WORD | STRING) ("." (NUMBER | WORD))*
+    value: TIME | (NUMBER | WORD | STRING) ("." (NUMBER | WORD))*
 
     _AND.3: /AND(?![^\s()<>=!:"',.])/
     _OR.3: /OR(?![^\s()<>=!:"',.])/
@@ -40,6 +41,7 @@ _GRAMMAR = r"""
     _MINUS: "-"
     COMPARATOR: "<=" | ">=" | "!=" | "<" | ">" | "=" | ":"
     STRING: /"(\\.|[^"\\])*"/ | /'(\\.|[^'\\])*'/
+    TIME.4: /\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?(?![^\s()])/
     NUMBER.2: /-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?(?![^\s()<>=!:"',])/
     WORD: /(?!(AND|OR|NOT)(?![^\s()<>=!:"',.]))[^\s()<>=!:"',.\-][^\s()<>=!:"',.]*/
     %ignore /\s+/
@@ -115,6 +117,8 @@ class Or:
 Filter = Compare | Words | Not | And | Or
 
 
+# Callers ask with the same few filters again and again, and each is read to be checked and to be answered.
+@lru_cache(256)
 def parse_filter(text: str) -> Filter | None:
     """The tree of a filter; None for an empty one. FilterError points at the character that does not fit."""
     depth = 0

@@ -259,11 +259,7 @@ def _present(column: Column, rows: int) -> Mask:
 
 
 def _rows_where(rows_of: dict[str, set[int]], fits: Callable[[str], bool], rows: int) -> Mask:
-    mask = np.zeros(rows, dtype=bool)
-    for text, found in rows_of.items():
-        if fits(text):
-            mask[list(found)] = True
-    return mask
+    return _rows([row for text, found in rows_of.items() if fits(text) for row in found], rows)
 
 
 def _rows(found: Iterable[int], rows: int) -> Mask:
