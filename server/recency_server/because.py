@@ -19,6 +19,8 @@ from recency_server.told import Reason
 
 # A live bias that lifts a score by less is not worth a sentence.
 _LEAST_TREND = 0.01
+# Taken up so often lately (decayed), an item may be said to be popular.
+_MANY = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Grounds:
     items       what is shown, what the events are about, and the seeds
     added       what each of the events adds to each item's score
     live_bias   by item, what its trend since the release adds
+    taken_up    by item, how often it was taken up lately
     lifts       by item, what business rules add
     seed_of     by item, the seed that it is most like
     """
@@ -42,6 +45,7 @@ class Grounds:
     items: Mapping[str, item_pb2.Item] = field(default_factory=dict)
     added: Contributions = field(default_factory=Contributions)
     live_bias: Mapping[str, float] = field(default_factory=dict)
+    taken_up: Mapping[str, float] = field(default_factory=dict)
     lifts: Mapping[str, float] = field(default_factory=dict)
     seed_of: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,7 +68,8 @@ def reasons_of(placed: Placed, grounds: Grounds) -> tuple[Reason, ...]:
     )
     speaks_for = [reason for reason in measured if reason.contribution > 0.0 or not grounds.by_model]
     speaks_against = [reason for reason in measured if reason.contribution <= 0.0 and grounds.by_model]
-    return (*_policy(placed, grounds), *speaks_for, *_content(placed, grounds), *speaks_against)
+    said = (*_policy(placed, grounds), *speaks_for, *_content(placed, grounds), *speaks_against)
+    return said or tuple(_popular(placed, grounds))
 
 
 def _behaviour(placed: Placed, grounds: Grounds) -> Iterator[Reason]:
@@ -95,6 +100,12 @@ def _trend(placed: Placed, grounds: Grounds) -> Iterator[Reason]:
     bias = grounds.live_bias.get(placed.item_id, 0.0)
     if bias >= _LEAST_TREND:
         yield Reason(kind, grounds.language.trending, contribution=bias)
+
+
+def _popular(placed: Placed, grounds: Grounds) -> Iterator[Reason]:
+    """Of somebody unknown who asks for nothing there is nothing else to say: the model shows what most people take up."""
+    if grounds.taken_up.get(placed.item_id, 0.0) >= _MANY:
+        yield Reason(recommendation_pb2.REASON_KIND_TREND, grounds.language.popular)
 
 
 def _content(placed: Placed, grounds: Grounds) -> Iterator[Reason]:

@@ -56,6 +56,7 @@ async def explain(
         items=items,
         added=added,
         live_bias={} if release is None else release.live_biases([p.item_id for p in placed]),
+        taken_up={} if release is None else release.taken_up([p.item_id for p in placed]),
         lifts={} if release is None else release.lifts,
         seed_of=_nearest_seeds(placed, release, query),
     )

@@ -30,6 +30,7 @@ class Language:
     asked_for: str
     like: str
     trending: str
+    popular: str
     newest: str
     promoted: str
     explored: str
@@ -63,6 +64,7 @@ ENGLISH = Language(
     asked_for="Fits what you asked for",
     like="Is like {title}",
     trending="Is trending now",
+    popular="Is taken up by many people",
     newest="Is one of the newest",
     promoted="Promoted: {name}",
     explored="Shown to find out whether people like it",
@@ -91,6 +93,7 @@ CHINESE = Language(
     asked_for="符合您的要求",
     like="与《{title}》相似",
     trending="近期热门",
+    popular="许多人的选择",
     newest="最新上架",
     promoted="推广：{name}",
     explored="为了解大家是否喜欢而展示",

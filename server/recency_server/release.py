@@ -122,6 +122,11 @@ class Release:
         known = ((item_id, self.index_of.get(item_id)) for item_id in item_ids)
         return {item_id: float(self._bias[index]) for item_id, index in known if index is not None}
 
+    def taken_up(self, item_ids: Iterable[str]) -> dict[str, float]:
+        """How often each item was taken up lately, decayed; those that the release knows."""
+        known = {item_id: index for item_id in item_ids if (index := self.index_of.get(item_id)) is not None}
+        return dict(zip(known, self.trend_counts(list(known.values())).tolist(), strict=True))
+
     def sampled_vectors(self, size: int) -> F32:
         """About so many of the release's own item vectors, always the same ones."""
         vectors_SD: F32 = self._items_ND[:: max(1, self.item_count // size)]

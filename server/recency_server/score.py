@@ -148,7 +148,7 @@ class Scorer:
         source = _source(query, user)
         if aim.steer_D is None:
             return Scored(ranked, source, True)
-        first = answer.indices[: _K_PER_PLACE * query.page_size]
+        first = answer.indices[: _chosen_from(query, aim)]
         row = Row(release, user.rows, now_micros, first[first >= 0], None, 0, with_counts=not user.leave_out_seen)
         unsteered = await self._unsteered(row, until - time.monotonic())
         return Scored(ranked, source, True, unsteered)
@@ -192,6 +192,14 @@ class Scorer:
     def _trending(self, query: Query, aim: Aim, cause: str) -> Scored:
         only = None if query.candidate_item_ids is None else aim.named_ids
         return Scored(self._trend_order.ranked(only), recommendation_pb2.SOURCE_TREND, False, degraded=(cause,))
+
+
+def _chosen_from(query: Query, aim: Aim) -> int | None:
+    """How many of the best ones a slate is made of at the most; None where it may be any of them."""
+    if aim.narrowed is not None or query.diversity > 0.0 or query.exploration > 0.0:
+        return None
+    # Examples are among the best ones themselves and are not shown.
+    return _K_PER_PLACE * query.page_size + len(query.seed_item_ids) + len(query.negative_item_ids)
 
 
 def _source(query: Query, user: User) -> recommendation_pb2.Source:

@@ -166,3 +166,11 @@ def test_each_item_says_where_it_came_from(here: Recency, film_ids: list[str]) -
         assert {place.source for place in slate.recommendations} == {source}
         assert slate.trace is not None
         assert slate.trace.candidates_by_source[f"SOURCE_{source.name}"] >= 10
+
+
+def test_an_order_that_is_steered_and_chosen_from_far_down_still_tells_each_chance(here: Recency) -> None:
+    common = {"query": "a funny film about war", "include_seen": True}
+    for asked in ({"exploration": 1.0}, {"diversity": 1.0}, {"filter": "NOT genres:Drama", "page_size": 40}):
+        slate = here.recommend(USER, **common, **asked)
+        assert not slate.degraded
+        assert all(place.probability is not None for place in slate.recommendations)

@@ -68,6 +68,14 @@ def test_reasons_speak_english_and_chinese(here: Recency, film_ids: list[str]) -
         assert {ReasonKind.BEHAVIOUR, ReasonKind.CONTENT} <= kinds
 
 
+def test_somebody_unknown_is_told_that_many_take_it_up(here: Recency) -> None:
+    for locale, text in (("en", "Is taken up by many people"), ("zh", "许多人的选择")):
+        slate = here.recommend("", explain=True, context={"locale": locale})
+        kinds = {reason.kind for place in slate.recommendations for reason in place.reasons}
+        assert kinds == {ReasonKind.TREND}
+        assert text in {reason.text for place in slate.recommendations for reason in place.reasons}
+
+
 def test_a_trace_says_why_an_item_is_not_there_and_which_events_counted(here: Recency, film_ids: list[str]) -> None:
     seen, excluded, hidden, other, *rest = film_ids[30:60]
     token = here.feedback(
