@@ -96,7 +96,7 @@ def shortlists(
         weights_QT = serving.trend_weights(lengths_Q).numpy()
         item_vectors, user_vectors = serving.items.numpy(), vectors_QD.numpy()
     middle = TRENDS // 2
-    for case, trend_NT in trends_before(data, cases):
+    for case, trend_NT in trends_before(data, cases, serving.half_lives):
         trend_NT = np.log1p(trend_NT)
         scores = item_vectors @ user_vectors[case] + trend_NT @ weights_QT[case]
         allowed = scores.copy()

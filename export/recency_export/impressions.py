@@ -97,7 +97,7 @@ def _scored(
         items = serving.items.numpy()
     base = np.zeros(ids.shape, dtype=np.float32)
     log_trend = np.zeros((*ids.shape, TRENDS), dtype=np.float32)
-    for case, trend_NT in trends_before(data, cases):
+    for case, trend_NT in trends_before(data, cases, serving.half_lives):
         log_trend[case] = np.log1p(trend_NT[ids[case]])
         base[case] = items[ids[case]] @ vectors[case].numpy() + log_trend[case] @ weights_QT[case]
     return Shortlists(0, ids, base, log_trend, usable, np.zeros(len(ids), dtype=np.int64))

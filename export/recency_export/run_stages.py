@@ -151,7 +151,7 @@ def run_export(desk: Desk, folder: Path) -> None:
     ids = list(desk.item_ids)
     _write(folder / "item_ids.json", ids)
     np.save(folder / "projection.npy", projection_matrix(desk.retrieval(WEIGHTS), trained.content))
-    trends = release_trends(snapshot)
+    trends = release_trends(snapshot, serving.half_lives)
     (folder / "trends.npz").write_bytes(trends.to_bytes())
     newest = int(snapshot.time_micros.max()) if len(snapshot.time_micros) else 0
     trend_NT = trends.counts(np.arange(len(ids)), newest)

@@ -106,6 +106,8 @@ class Serving(nn.Module):
         self._learned_dim = model.learned_dim
         self._content_dim = model.content_dim
         self._window = settings.window
+        # Of the trends that it is fitted on and served with.
+        self.half_lives = tuple(settings.trend_half_lives_seconds)
 
     @property
     def items(self) -> Tensor:

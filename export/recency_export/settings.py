@@ -10,7 +10,7 @@ from recency_export.gate_settings import GateSettings
 from recency_export.language_settings import LanguageModelSettings
 from recency_export.tracking import TrackingSettings
 from recency_export.watch_policy import WatchSettings
-from recency_features.spec import HISTORY_LENGTH
+from recency_features.spec import HISTORY_LENGTH, TREND_HALF_LIVES_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,17 @@ class RankerSettings:
     neighbours: int = 64
     # Newest history positions whose co-occurrence with a candidate counts.
     window: int = 8
+    # After how long an event counts half, in each of the trends that retrieval, ranker and fallback read.
+    trend_half_lives_seconds: tuple[float, ...] = TREND_HALF_LIVES_SECONDS
     # Fewer cases than this fit nothing: the ranker stays silent.
     least_cases: int = 200
+
+    def __post_init__(self) -> None:
+        lives, count = self.trend_half_lives_seconds, len(TREND_HALF_LIVES_SECONDS)
+        if len(lives) != count or list(lives) != sorted(set(lives)) or not 0.0 < lives[0] <= lives[-1] < float("inf"):
+            raise ValueError(
+                f"ranker.trend_half_lives_seconds is {list(lives)}; give {count} numbers of seconds, growing"
+            )
 
 
 @dataclass(frozen=True, slots=True)

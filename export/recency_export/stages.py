@@ -133,7 +133,7 @@ def run_export(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
     _write(folder / "item_ids.json", ids)
     model, content = _retrieval(config, snapshot, workspace)
     np.save(folder / "projection.npy", projection_matrix(model, content))
-    trends = release_trends(snapshot)
+    trends = release_trends(snapshot, serving.half_lives)
     (folder / "trends.npz").write_bytes(trends.to_bytes())
     newest = int(snapshot.time_micros.max()) if len(snapshot.time_micros) else 0
     trend_NT = trends.counts(np.arange(len(ids)), newest)

@@ -11,12 +11,12 @@ from recency_export.cases import Cases
 from recency_export.dataset import Dataset
 from recency_export.snapshot import Snapshot
 from recency_features.history import Interaction
-from recency_features.trends import Trends
+from recency_features.trends import HalfLives, Trends
 
 
-def release_trends(snapshot: Snapshot) -> Trends:
+def release_trends(snapshot: Snapshot, half_lives: HalfLives) -> Trends:
     """The fold of every event of the snapshot, events of unknown items too: they join when the item comes."""
-    trends = Trends()
+    trends = Trends(half_lives)
     for item_id in snapshot.item_ids[: snapshot.item_count]:
         trends.row(item_id)
     rows = zip(snapshot.item.tolist(), snapshot.type.tolist(), snapshot.time_micros.tolist(), strict=True)
@@ -24,9 +24,9 @@ def release_trends(snapshot: Snapshot) -> Trends:
     return trends
 
 
-def trends_before(data: Dataset, cases: Cases) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+def trends_before(data: Dataset, cases: Cases, half_lives: HalfLives) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """(case, decayed counts of all items [N, T] from the events before the case's time), in the order of time."""
-    trends = Trends()
+    trends = Trends(half_lives)
     rows = np.array([trends.row(item_id) for item_id in data.item_ids], dtype=np.intp)
     by_time = np.argsort(data.time_micros, kind="stable")
     times = data.time_micros[by_time]

@@ -16,6 +16,7 @@ from recency_features.events import rule
 from recency_features.history import MICROS_PER_SECOND, Interaction
 from recency_features.spec import TREND_HALF_LIVES_SECONDS
 
+HalfLives = Sequence[float] | npt.NDArray[np.float64]
 # Past this many of the shortest half-lives from the reference time, the reference moves: 2^40 keeps float64 exact enough.
 _REBASE_HALF_LIVES = 40.0
 
@@ -39,9 +40,7 @@ def smoothed(counts_N: npt.NDArray[np.float32], segments: Iterable[npt.NDArray[n
 class Trends:
     """The fold's state. Rows are items in the order they came; `row_of` maps ids to rows."""
 
-    def __init__(
-        self, half_lives_seconds: Sequence[float] | npt.NDArray[np.float64] = TREND_HALF_LIVES_SECONDS
-    ) -> None:
+    def __init__(self, half_lives_seconds: HalfLives = TREND_HALF_LIVES_SECONDS) -> None:
         self.half_lives = np.asarray(half_lives_seconds, dtype=np.float64)
         self.row_of: dict[str, int] = {}
         self._reference_micros = 0

@@ -160,3 +160,22 @@ def test_metrics_are_in_the_manifest_and_beside_the_reference_models(bootstrappe
     metrics = json.loads((bootstrapped.folder / "metrics.json").read_text())
     assert read_manifest(bootstrapped.folder).metrics == metrics
     assert metrics["validation_ndcg_at_10"] > metrics["validation_decayed_popularity_ndcg_at_10"]
+
+
+def test_trends_may_forget_in_hours(bootstrapped: Bootstrapped) -> None:
+    from recency_export.snapshot import read_snapshot
+    from recency_export.stages import assemble
+    from recency_export.trend_state import release_trends
+
+    config, hours = bootstrapped.config, (3_600.0, 7_200.0, 10_800.0)
+    ranker = dataclasses.replace(config.ranker, trend_half_lives_seconds=hours)
+    served = assemble(dataclasses.replace(config, ranker=ranker), config.workspace).half_lives
+    assert served == hours
+    snapshot = read_snapshot(config.workspace / "snapshot" / "snapshot.npz")
+    newest = int(snapshot.time_micros.max())
+    trends = [release_trends(snapshot, lives) for lives in (served, config.ranker.trend_half_lives_seconds)]
+    short, long = (kept.counts(np.arange(200), newest).sum() for kept in trends)
+    assert 0 < short < 0.1 * long
+    for wrong in ((1.0, 2.0), (2.0, 1.0, 3.0), (0.0, 1.0, 2.0), (1.0, 2.0, float("inf"))):
+        with pytest.raises(ValueError, match="3 numbers of seconds, growing"):
+            dataclasses.replace(config.ranker, trend_half_lives_seconds=wrong)
