@@ -21,6 +21,11 @@ class Entry(NamedTuple):
     until_micros: int
     create_micros: int
 
+    @property
+    def since_micros(self) -> int:
+        """Since when there has been something to show: a catalogue that is imported with its dates is as old as they say."""
+        return self.from_micros or self.create_micros
+
     def shown_at(self, now_micros: int) -> bool:
         """Whether an answer may hold it at a time."""
         return self.visible and self.from_micros <= now_micros < self.until_micros

@@ -116,7 +116,8 @@ def exposure_report(
             weight = 1.0 / math.log2(1 + place)
             exposure[item_id] += weight
             created = item.create_time.ToMicroseconds()
-            young += weight * (created > one.time_micros - young_days * _DAY_MICROS)
+            since = item.available_from.ToMicroseconds() if item.HasField("available_from") else created
+            young += weight * (since > one.time_micros - young_days * _DAY_MICROS)
             after += weight * (created > released.get(one.release, until_micros))
     total = sum(exposure.values())
     per_item = np.sort(np.array([exposure[item_id] for item_id in items], dtype=np.float64))

@@ -59,14 +59,14 @@ class TrendOrder:
     def _make(self, catalog: Catalog, lifts: Mapping[str, float]) -> list[tuple[str, float]]:
         follower, entries = self._follower, catalog.entries
         item_ids = [item_id for item_id, entry in entries.items() if entry.visible]
-        created = np.array([entries[item_id].create_micros for item_id in item_ids], dtype=np.int64)
+        since = np.array([entries[item_id].since_micros for item_id in item_ids], dtype=np.int64)
         rows = np.array([follower.trends.row_of.get(item_id, -1) for item_id in item_ids], dtype=np.intp)
         counts = follower.trends.counts(rows, follower.trend_time_micros())
         count = smoothed(counts[:, min(_HALF_LIFE, counts.shape[1] - 1)], _segments(catalog, item_ids))
         if lifts:
             lift = np.array([lifts.get(item_id, 0.0) for item_id in item_ids])
             count = np.expm1(np.log1p(count) + lift)
-        order = np.lexsort((-created, -count))
+        order = np.lexsort((-since, -count))
         return [(item_ids[i], float(count[i])) for i in order.tolist()]
 
 

@@ -52,13 +52,13 @@ class FreshItems:
         return found
 
     def _look(self, release: Release, now_micros: int) -> Fresh:
-        created_N = release.created_micros
-        young_N = created_N > now_micros - self._config.fresh_days * _DAY_MICROS
-        few_N = release.trend_counts(np.arange(len(created_N))) < self._config.fresh_below
-        unknown_N = np.arange(len(created_N)) >= release.item_count
-        fresh_N = (created_N > 0) & (unknown_N | (young_N & few_N))
+        since_N = release.since_micros
+        young_N = since_N > now_micros - self._config.fresh_days * _DAY_MICROS
+        few_N = release.trend_counts(np.arange(len(since_N))) < self._config.fresh_below
+        unknown_N = np.arange(len(since_N)) >= release.item_count
+        fresh_N = (since_N > 0) & (unknown_N | (young_N & few_N))
         fresh = np.flatnonzero(fresh_N)
-        newest = fresh[np.argsort(-created_N[fresh], kind="stable")[:_MOST]]
+        newest = fresh[np.argsort(-since_N[fresh], kind="stable")[:_MOST]]
         return Fresh(release.index_of, now_micros, fresh_N, tuple(release.item_ids[index] for index in newest.tolist()))
 
 

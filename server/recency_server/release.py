@@ -77,7 +77,7 @@ class Release:
         self.lifts: Mapping[str, float] = {}
         self._lift = self._bias
         self._lifted_items = 0
-        self._created_N = np.zeros(size, dtype=np.int64)
+        self._since_N = np.zeros(size, dtype=np.int64)
         self._trends: Trends | None = None
         self._mapped = 0
         self._stale: set[str] = {"item_bias", "item_trend", "fresh_vectors"}
@@ -113,9 +113,9 @@ class Release:
         return counts_K
 
     @property
-    def created_micros(self) -> npt.NDArray[np.int64]:
-        """When each item was first stored, by index; 0 for one that is not there any more."""
-        return self._created_N[: len(self.item_ids)]
+    def since_micros(self) -> npt.NDArray[np.int64]:
+        """Since when each item has been there to be shown, by index; 0 for one that is not there any more."""
+        return self._since_N[: len(self.item_ids)]
 
     def live_biases(self, item_ids: Iterable[str]) -> dict[str, float]:
         """What each item's trend since the release was trained adds to its score; those that the release knows."""
@@ -264,7 +264,7 @@ class Release:
             self._fresh_RD[row, : len(residual)] += residual
 
     def _show(self, index: int, entry: Entry | None, now_micros: int) -> None:
-        self._created_N[index] = entry.create_micros if entry is not None else 0
+        self._since_N[index] = entry.since_micros if entry is not None else 0
         self._blocked[index] = entry is None or not entry.shown_at(now_micros)
         if entry is not None and entry.windowed:
             self._windowed[index] = entry
@@ -283,7 +283,7 @@ class Release:
         self._trend_NT = _grown(self._trend_NT, more, 0)
         self._bias = _grown(self._bias, more, 0)
         self._lift = _grown(self._lift, more, 0)
-        self._created_N = _grown(self._created_N, more, 0)
+        self._since_N = _grown(self._since_N, more, 0)
         self._stale |= {"item_bias", "item_trend", "fresh_vectors"}
 
 

@@ -259,6 +259,20 @@ async def test_new_items_get_their_share_and_the_rest_keeps_its_order(opened: Op
     assert 15 < sum(given) < 45
 
 
+async def test_an_item_is_as_old_as_its_availability(opened: Open, store: MemoryStore) -> None:
+    old = NOW - 30 * 86_400 * SECOND
+    store.delete_items(ITEMS, old)
+    store.upsert_items([new_item(item_id) for item_id in ITEMS], old)
+    # Stored today, with the dates that they had elsewhere.
+    dated = item_pb2.Item(item_id=ITEMS[60])
+    dated.available_from.FromMicroseconds(old)
+    store.delete_items([ITEMS[60], ITEMS[61]], NOW)
+    store.upsert_items([NewItem(dated), new_item(ITEMS[61])], NOW)
+    async with opened(policy=PolicyConfig(fresh_share=0.2)) as parts:
+        slate = await slate_of(parts)
+        assert [p.item_id for p in slate.placed if p.source == recommendation_pb2.SOURCE_NEW] == [ITEMS[61]]
+
+
 async def test_without_a_model_a_new_item_of_a_trending_category_comes_before_one_of_another(
     opened: Open, store: MemoryStore, inference: ScriptedInference
 ) -> None:
