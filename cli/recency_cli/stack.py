@@ -165,6 +165,8 @@ class _Child:
                     self._say(f"{self.name} is back on {self.facts.get('address', 'this machine')}")
                 pause, told = _FIRST_PAUSE_SECONDS, ""
             except CliError as error:
+                if self._stopping.is_set():
+                    return
                 if str(error) != told:
                     self._say(str(error))
                 pause, told = min(pause * 2, _LONGEST_PAUSE_SECONDS), str(error)
