@@ -1,7 +1,7 @@
 # Every target that runs something does all the set-up first; what is there already is kept (scripts/setup).
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test chaos check format protos lock clean
+.PHONY: help setup demo up example test chaos check format protos lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -14,6 +14,9 @@ demo: setup ## The whole loop on MovieLens: train, serve, click, see it change; 
 
 up: setup ## Triton and gateway on 127.0.0.1:50051, until Ctrl-C
 	@$(BIN)/recency up
+
+example: setup ## One of examples/ from nothing, about a minute: make example NAME=news (ARGS=--keep goes on serving)
+	@$(BIN)/python examples/run.py $(NAME) $(ARGS)
 
 test: setup ## All tests
 	@$(BIN)/python -m pytest $(ARGS)

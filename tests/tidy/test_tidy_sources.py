@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("client", "store", "features", "inference", "server", "export", "cli", "benchmarks")
+PACKAGES = ("client", "store", "features", "inference", "server", "export", "cli", "benchmarks", "examples")
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"})
 MOST_FILE_LINES = 300
 MOST_FUNCTION_LINES = 60
