@@ -48,6 +48,7 @@ class DataConfig:
 SECTIONS: Mapping[str, tuple[str, str]] = {
     "data": ("recency_cli.config", "DataConfig"),
     "events": ("recency_features.events", "EventsConfig"),
+    "catalog": ("recency_features.spaces", "CatalogConfig"),
     "triton": ("recency_inference.local", "TritonConfig"),
     "gateway": ("recency_server.config", "GatewayConfig"),
     "policy": ("recency_server.policy_config", "PolicyConfig"),
@@ -59,6 +60,7 @@ DERIVED = frozenset(
     {
         "triton.data",
         "gateway.recommend.custom_types",
+        "gateway.recommend.spaces",
         "gateway.recommend.gateway_id",
         "gateway.recommend.policy",
         "gateway.recommend.releases.cache",
@@ -141,6 +143,15 @@ class Settings:
         except ValueError as error:
             raise ConfigError(f"[events]: {error}") from error
 
+    def spaces(self) -> Mapping[str, int]:
+        """The spaces of the caller's own vectors, each with the size of its vectors."""
+        from recency_features.spaces import CatalogConfig
+
+        try:
+            return CatalogConfig(self["catalog.spaces"]).spaces
+        except ValueError as error:
+            raise ConfigError(f"[catalog]: {error}") from error
+
     def triton(self) -> TritonConfig:
         """How the local Triton runs."""
         config: TritonConfig = self._build("triton")
@@ -166,6 +177,7 @@ class Settings:
         derived = {
             "triton.data": self.data,
             "gateway.recommend.custom_types": self.custom_types(),
+            "gateway.recommend.spaces": self.spaces(),
             "gateway.recommend.gateway_id": f"{socket.gethostname()}-{os.getpid()}",
             "gateway.recommend.releases.cache": self.fetched,
             "export.workspace": self.data / "workspace",

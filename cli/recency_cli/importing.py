@@ -24,8 +24,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the whole file an
 
 @app.command("items", epilog="Example: recency import items products.csv --map sku=item_id --map name=title")
 def items(context: typer.Context, file: File, map: Map = None, dry_run: DryRun = False, json: Json = False) -> None:
-    """Import items. Columns: [bold]item_id[/], title, text, categories (a|b), provider, available_from, available_until;
-    every further column becomes an attribute. An item that is there already is replaced."""
+    """Import items. Columns: [bold]item_id[/], title, text, categories (a|b), provider, available_from, available_until,
+    vectors (JSON lines or Parquet: an object of lists by space); every further column becomes an attribute. An item that is
+    there already is replaced."""
     _run(context, "items", file, map, dry_run, json)
 
 
@@ -45,7 +46,10 @@ def _run(context: typer.Context, what: str, file: Path, map: list[str] | None, d
 
     mapping = _mapping(map or [])
     settings = settings_of(context)
-    run = import_items if what == "items" else partial(import_events, custom=settings.custom_types())
+    if what == "items":
+        run = partial(import_items, spaces=settings.spaces())
+    else:
+        run = partial(import_events, custom=settings.custom_types())
     done: Imported
     with bars(shown=not as_json) as progress:
         if dry_run:

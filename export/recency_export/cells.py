@@ -161,6 +161,18 @@ def names(cell: Any, limit: int, most: int, separator: str = "|") -> list[str]:
     return values
 
 
+def lists_by_name(cell: Any) -> dict[str, list[float]]:
+    """Lists of numbers by name: an object, or a struct or map of Parquet."""
+    if isinstance(cell, list) and all(isinstance(entry, tuple) and len(entry) == 2 for entry in cell):
+        cell = dict(cell)
+    if not isinstance(cell, dict):
+        raise BadCell(f"{_kind(cell)} where an object of lists of numbers is expected (JSON lines or Parquet, not CSV)")
+    lists = {str(name): values for name, values in cell.items() if given(values)}
+    if not all(isinstance(values, (list, tuple)) for values in lists.values()):
+        raise BadCell("something else than a list of numbers under a name")
+    return {name: [number(value) for value in values] for name, values in lists.items()}
+
+
 def attribute(cell: Any) -> Any:
     """A value of a Struct: text, number, boolean or a list of them."""
     if isinstance(cell, (list, tuple)):

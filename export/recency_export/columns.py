@@ -6,7 +6,7 @@ the row has a value and no type). `value` (also `rating`), `event_id`, `quantity
 event's `context`.
 
 Items: `item_id` is required. `title`, `text`, `categories` (a list, or `a|b`), `provider`, `available_from`,
-`available_until` and `maturity` are as in the API. Further columns become attributes;
+`available_until`, `maturity` and `vectors` (an object: space → list) are as in the API. Further columns become attributes;
 in CSV a column whose cells are all numbers gives numbers.
 """
 
@@ -24,6 +24,7 @@ from recency_export import cells
 from recency_export.cells import BadCell, given
 from recency_export.rows import Problem, Row
 from recency_features.events import NO_CUSTOM_TYPES, unknown_custom_type
+from recency_features.spaces import NO_SPACES, wrong_space, wrong_values
 
 EVENT_COLUMNS = (
     *("user_id", "item_id", "time", "type", "value", "event_id", "quantity", "currency"),
@@ -31,7 +32,9 @@ EVENT_COLUMNS = (
 )
 EVENT_ALIASES = {"rating": "value", "timestamp": "time", "event_time": "time", "event_type": "type"}
 EVENT_REQUIRED = ("user_id", "item_id", "time")
-ITEM_COLUMNS = ("item_id", "title", "text", "categories", "provider", "maturity", "available_from", "available_until")
+ITEM_COLUMNS = (
+    *("item_id", "title", "text", "categories", "provider", "maturity", "available_from", "available_until", "vectors"),
+)
 ITEM_REQUIRED = ("item_id",)
 _FAR_MICROS = 253_402_300_799_000_000  # the last second of year 9999
 _NO_ITEM = (event_pb2.EVENT_TYPE_SEARCH,)
@@ -144,8 +147,11 @@ def _derived_id(event: event_pb2.Event, line: int) -> str:
     return f"import-{event.event_time.ToMicroseconds():014x}-{digest.hexdigest()[:24]}"
 
 
-def item_of(row: Row, numeric: Collection[str]) -> tuple[item_pb2.Item, list[Problem]]:
-    """The row's item (with our column names), and what is wrong with it. `numeric` names the columns of numbers."""
+def item_of(
+    row: Row, numeric: Collection[str], spaces: Mapping[str, int] = NO_SPACES
+) -> tuple[item_pb2.Item, list[Problem]]:
+    """The row's item (with our column names), and what is wrong with it. `numeric` names the columns of numbers, `spaces`
+    are the configured ones."""
     item = item_pb2.Item()
     problems: list[Problem] = []
 
@@ -161,6 +167,7 @@ def item_of(row: Row, numeric: Collection[str]) -> tuple[item_pb2.Item, list[Pro
         "maturity": put("maturity", lambda cell: cells.whole(cell, 0, 100)),
         "available_from": lambda cell: item.available_from.FromMicroseconds(cells.moment(cell, _FAR_MICROS)),
         "available_until": lambda cell: item.available_until.FromMicroseconds(cells.moment(cell, _FAR_MICROS)),
+        "vectors": lambda cell: _vectors(item, cell, spaces),
     }
     _fill(row, problems, fields)
     if not item.item_id and not any(problem.column == "item_id" for problem in problems):
@@ -204,3 +211,13 @@ def _currency(cell: Any) -> str:
     if len(value) != 3 or not (value.isascii() and value.isalpha()):
         raise BadCell("not an ISO 4217 code of three letters")
     return value
+
+
+def _vectors(item: item_pb2.Item, cell: Any, spaces: Mapping[str, int]) -> None:
+    for name, values in cells.lists_by_name(cell).items():
+        reason = wrong_space(name, spaces)
+        if reason is None:
+            item.vectors[name].values.extend(values)
+            reason = wrong_values(item.vectors[name].values, spaces[name])
+        if reason is not None:
+            raise BadCell(reason if name not in spaces else f"{name} {reason}")

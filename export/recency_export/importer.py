@@ -25,6 +25,7 @@ from recency_export.columns import (
 from recency_export.progress import Progress, Silent
 from recency_export.rows import BadFile, Problem, Row, read_rows
 from recency_features.events import NO_CUSTOM_TYPES
+from recency_features.spaces import NO_SPACES
 from recency_store.protocol import Store
 from recency_store.records import NewItem
 
@@ -71,8 +72,10 @@ def import_items(
     now_micros: int,
     mapping: Mapping[str, str] | None = None,
     progress: Progress = _SILENT,
+    spaces: Mapping[str, int] = NO_SPACES,
 ) -> Imported:
-    """Imports a file of items; without a store it only checks. An item that is there already as it is stays untouched."""
+    """Imports a file of items; without a store it only checks. An item that is there already as it is stays untouched.
+    `spaces` are the configured ones, with the size of their vectors."""
     numeric: Collection[str] = ()
 
     def items(columns: _Columns | None) -> Iterator[tuple[item_pb2.Item, list[Problem]]]:
@@ -82,7 +85,7 @@ def import_items(
                 continue
             if columns is not None:
                 columns.see(row)
-            item, problems = item_of(row, numeric)
+            item, problems = item_of(row, numeric, spaces)
             if columns is not None and item.item_id:
                 first = columns.lines.setdefault(item.item_id, row.line)
                 if first != row.line:

@@ -27,6 +27,7 @@ from recency_export.publish import link_or_copy, publish_candidate, stage_files
 from recency_export.settings import RankerSettings
 from recency_export.shared_tables import ITEMS_BIN, Place, item_ids_of, place_tables, read_tables, write_tables
 from recency_features.golden import GoldenCase, write_golden
+from recency_features.spaces import SPACES, place, read_spaces
 from recency_features.spec import RECOMMENDER, SCORER
 from recency_features.trends import Trends
 from recency_store.errors import UnknownRelease
@@ -38,8 +39,8 @@ _PAGE = 1_000
 # How long the item learner may take to catch up with the log before it is taken as it is.
 CATCH_UP_SECONDS = 5.0
 _POLL_SECONDS = 0.05
-# What an item release takes from its parent as it is.
-_KEPT = ("projection.npy", "tokenizer.json")
+# What an item release takes from its parent as it is, where that has it.
+_KEPT = ("projection.npy", SPACES, "tokenizer.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def build_item_release(
     with _told(report, "graphs"):
         _write_graphs(base.folder, places, folder)
         (folder / "item_ids.json").write_text(json.dumps(item_ids, indent=1), encoding="utf-8")
-        for name in _KEPT:
+        for name in base.manifest.files.keys() & {*_KEPT}:
             link_or_copy(base.folder / name, folder / name)
         parents = Trends.from_bytes((base.folder / "trends.npz").read_bytes())
         trends = Trends(parents.half_lives) if erased else parents
@@ -150,13 +151,15 @@ def _write_tables(
 ) -> dict[str, Place]:
     parent = read_tables(base.folder)
     own = read_tables(base.space_folder)["items"][:, : base.manifest.learned_dim]
+    projection = np.load(base.folder / "projection.npy", allow_pickle=False).astype(np.float32)
+    spaces = read_spaces(base.folder, base.manifest)
     matrix = learned_matrix(
         item_ids,
         parent["items"],
         dict(zip(item_ids_of(base.space_folder), own, strict=True)),
         texts,
         learned.rows,
-        np.load(base.folder / "projection.npy", allow_pickle=False).astype(np.float32),
+        lambda item: place(item, projection, spaces),
         base.manifest,
     )
     settings = RankerSettings(**base.manifest.settings.get("ranker", {}))

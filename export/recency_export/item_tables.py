@@ -5,7 +5,7 @@ Legend of shapes: N items of the new release, P of its parent, D item vector wid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,6 @@ from recency_export.log_cases import interactions
 from recency_export.settings import RankerSettings
 from recency_features.events import rule
 from recency_features.history import Interaction
-from recency_features.overlay import project
 from recency_features.standing import TakenBack, difference
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
@@ -82,20 +81,21 @@ def learned_matrix(
     space: Mapping[str, F32],
     texts: Mapping[str, StoredItem],
     rows: Sequence[LearnedRow],
-    projection: F32,
+    place_item: Callable[[StoredItem], F32],
     manifest: Manifest,
 ) -> F32:
-    """The new item matrix [N, D]: the parent's rows, new items' projected texts, and what was learned of either.
+    """The new item matrix [N, D]: the parent's rows, what new items' texts and own vectors say, and what was learned of
+    either.
 
-    `space` has the learned vectors of the full release's own items: a residual is relative to these, and to the projected
-    text of an item that the space lacks.
+    `space` has the learned vectors of the full release's own items: a residual is relative to these, and to what
+    `place_item` makes of an item that the space lacks.
     """
     width = manifest.learned_dim
     row_of = {item_id: row for row, item_id in enumerate(item_ids)}
     matrix = np.zeros((len(item_ids), manifest.dim), dtype=np.float32)
     matrix[: len(parent_PD)] = parent_PD
     for item_id in item_ids[len(parent_PD) :]:
-        matrix[row_of[item_id]] = project(np.frombuffer(texts[item_id].text_vector, dtype="<f4"), projection)
+        matrix[row_of[item_id]] = place_item(texts[item_id])
     for learned in rows:
         row = row_of.get(learned.item_id)
         if row is None or len(learned.residual) != 4 * width:
@@ -106,7 +106,7 @@ def learned_matrix(
             if item is None:
                 # Gone from the catalogue since: its row stays as it is, and no answer may hold it.
                 continue
-            matrix[row] = project(np.frombuffer(item.text_vector, dtype="<f4"), projection)
+            matrix[row] = place_item(item)
             base = matrix[row, :width]
         matrix[row, :width] = base + np.frombuffer(learned.residual, dtype="<f4")
     return matrix

@@ -67,7 +67,7 @@ def run_language_model(
     items = snapshot.item_ids[: snapshot.item_count]
     assert [row[0] for row in rows] == list(items), "texts.json is of another snapshot"
     trained = read_trained(parent)
-    model = retrieval_of(trained, items, snapshot.text_vectors)
+    model = retrieval_of(trained, items, snapshot.text_vectors, snapshot.directions)
     data = read_dataset(dataset_folder / "dataset.npz")
     pairs = training_pairs(model, data, trained.model.history_length, config.language_model.events)
     made = adapt(

@@ -25,7 +25,7 @@ from recency_export.logged_slates import logged_actions, logged_slates
 from recency_export.published import Published, read_published
 from recency_export.shared_tables import read_tables
 from recency_features.events import rule
-from recency_features.overlay import project
+from recency_features.spaces import place, read_spaces
 from recency_features.trends import Trends
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
@@ -213,7 +213,7 @@ class _Gathering:
 
 def _beyond(store: Store, candidate: Published, parent: Published) -> dict[str, npt.NDArray[np.float32]]:
     """The vectors by which the parent shows items that the candidate has and it lacks: in its own space those of the
-    candidate, which the item learner gave them; else what their text says."""
+    candidate, which the item learner gave them; else what their text and own vectors say."""
     theirs = set(parent.item_ids)
     lacking = [name for name in candidate.item_ids if name and name not in theirs]
     if not lacking:
@@ -223,9 +223,10 @@ def _beyond(store: Store, candidate: Published, parent: Published) -> dict[str, 
         row_of = {name: row for row, name in enumerate(candidate.item_ids)}
         return {name: np.array(items_ND[row_of[name]], dtype=np.float32) for name in lacking}
     projection = np.load(parent.folder / "projection.npy", allow_pickle=False)
+    spaces = read_spaces(parent.folder, parent.manifest)
     stored = store.get_items(lacking)
     return {
-        name: project(np.frombuffer(item.text_vector, dtype="<f4"), projection)
+        name: place(item, projection, spaces)
         for name, item in stored.items()
         if item.text_vector and item.text_encoder == parent.manifest.text_encoder_digest
     }

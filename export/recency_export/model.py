@@ -7,6 +7,7 @@ Everything that reads ages, lengths and ids is in the graph, so that training an
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from recency_export.settings import ModelSettings
 from recency_features.events import TYPE_COUNT
+from recency_features.spaces import NO_DIRECTIONS, Directions, Space
 from recency_features.spec import USER_FEATURE_DIM
 
 _BUCKETS = 32
@@ -47,16 +49,50 @@ def principal_directions(text_vectors: npt.NDArray[np.float32], count: int) -> n
     return directions
 
 
-class Items(nn.Module):
-    """Raw text vectors → learned item vectors: a projection and a residual that is zero until trained on."""
+class OwnVectors(nn.Module):
+    """The callers' vectors of one space → learned dimensions: a projection that starts as the text's does. An item without
+    a vector is taken for the average of those with one, and adds nothing."""
 
-    def __init__(self, text_vectors: npt.NDArray[np.float32], settings: ModelSettings) -> None:
+    def __init__(self, directions: npt.NDArray[np.float32], settings: ModelSettings) -> None:
+        super().__init__()
+        there = directions.any(axis=1)
+        mean = directions[there].mean(0) if there.any() else np.zeros(directions.shape[1], dtype=np.float32)
+        self.register_buffer("directions", torch.from_numpy(directions), persistent=False)
+        self.register_buffer("there", torch.from_numpy(there), persistent=False)
+        self.register_buffer("mean", torch.from_numpy(mean))
+        self.mean: Tensor
+        start = principal_directions(directions[there], settings.learned_dim) * _ITEM_SCALE
+        self.projection = nn.Parameter(torch.from_numpy(start))
+        self._dropout = settings.residual_dropout
+
+    def forward(self, rows: Tensor | None) -> Tensor:
+        """What the vectors add, [N, W], or of some rows. In training some items do without theirs."""
+        directions: Tensor = self.directions  # type: ignore[assignment]
+        there: Tensor = self.there  # type: ignore[assignment]
+        if rows is not None:
+            directions, there = directions[rows], there[rows]
+        # The same as the projection of what lies beside the mean, without a copy of all directions.
+        added = directions @ self.projection - there.unsqueeze(1) * (self.mean @ self.projection)
+        if self.training:
+            added = added * (torch.rand(len(added), 1) >= self._dropout)
+        return added
+
+
+class Items(nn.Module):
+    """Raw text vectors, and callers' own vectors → learned item vectors: projections, and a residual that is zero until
+    trained on."""
+
+    def __init__(
+        self, text_vectors: npt.NDArray[np.float32], settings: ModelSettings, directions: Directions = NO_DIRECTIONS
+    ) -> None:
         super().__init__()
         self.register_buffer("text", torch.from_numpy(text_vectors), persistent=False)
         start = principal_directions(text_vectors, settings.learned_dim) * _ITEM_SCALE
         self.projection = nn.Parameter(torch.from_numpy(start))
         self.residual = nn.Parameter(torch.zeros(len(text_vectors), settings.learned_dim))
         self._residual_dropout = settings.residual_dropout
+        self._spaces = sorted(directions)
+        self.own = nn.ModuleList(OwnVectors(directions[name], settings) for name in self._spaces)
 
     def forward(self, rows: Tensor | None = None) -> Tensor:
         """Learned vectors [N, W], or of some rows."""
@@ -67,7 +103,32 @@ class Items(nn.Module):
         if self.training:
             kept = torch.rand(len(residual), 1) >= self._residual_dropout
             residual = residual * kept
-        return text @ self.projection + residual
+        vectors: Tensor = text @ self.projection + residual
+        for own in self.own:
+            vectors = vectors + own(rows)
+        return vectors
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """What was learned of each space."""
+        return tuple(Space(name, own.mean.numpy(), own.projection.detach().numpy()) for name, own in self._named())
+
+    def begin_with(self, spaces: Sequence[Space]) -> None:
+        """Takes what an earlier release learned of the spaces that are there still, with vectors of the same size. A new one
+        moves nothing of what was learned without it until it is trained on."""
+        known = {space.name: space for space in spaces}
+        for name, own in self._named():
+            space = known.get(name)
+            if space is not None and space.size == len(own.projection):
+                state = {"mean": space.mean_S, "projection": space.projection_SW}
+                own.load_state_dict({key: torch.from_numpy(array) for key, array in state.items()})
+            else:
+                nn.init.zeros_(own.projection)
+
+    def _named(self) -> Iterator[tuple[str, OwnVectors]]:
+        for name, own in zip(self._spaces, self.own, strict=True):
+            assert isinstance(own, OwnVectors)
+            yield name, own
 
 
 class Layer(nn.Module):
@@ -176,9 +237,11 @@ class UserEncoder(nn.Module):
 class Retrieval(nn.Module):
     """Items and users together: what is trained."""
 
-    def __init__(self, text_vectors: npt.NDArray[np.float32], settings: ModelSettings) -> None:
+    def __init__(
+        self, text_vectors: npt.NDArray[np.float32], settings: ModelSettings, directions: Directions = NO_DIRECTIONS
+    ) -> None:
         super().__init__()
-        self.items = Items(text_vectors, settings)
+        self.items = Items(text_vectors, settings, directions)
         self.users = UserEncoder(settings)
 
 

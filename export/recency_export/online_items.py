@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recency_export.shared_tables import item_ids_of, read_tables
-from recency_features.overlay import project
+from recency_features.spaces import Space, place, read_spaces
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
 from recency_store.records import LearnedRow, StoredItem
@@ -33,6 +33,7 @@ class SpaceBase:
     vectors_NW: F32
     trained_N: npt.NDArray[np.bool_]
     projection: F32
+    spaces: tuple[Space, ...] = ()
 
 
 def read_base(folder: Path, manifest: Manifest) -> SpaceBase:
@@ -44,6 +45,7 @@ def read_base(folder: Path, manifest: Manifest) -> SpaceBase:
         vectors_NW=np.array(tables["items"][:, : manifest.learned_dim], dtype=np.float32),
         trained_N=np.array(tables["log_count"][:, 0] > 0),
         projection=np.load(folder / "projection.npy", allow_pickle=False).astype(np.float32),
+        spaces=read_spaces(folder, manifest),
     )
 
 
@@ -56,6 +58,7 @@ class Items:
         self.item_ids = list(base.item_ids)
         self.known = len(base.item_ids)
         self._projection = base.projection[:, : base.manifest.learned_dim]
+        self._spaces = base.spaces
         self._base_NW = base.vectors_NW
         self._trained_N = base.trained_N
         self._residual_NW = np.zeros_like(base.vectors_NW)
@@ -154,7 +157,7 @@ class Items:
         return self._replace(row, item)
 
     def _replace(self, row: int, item: StoredItem) -> int:
-        self._base_NW[row] = project(np.frombuffer(item.text_vector, dtype="<f4"), self._projection)
+        self._base_NW[row] = place(item, self._projection, self._spaces)
         return row
 
 

@@ -1,6 +1,6 @@
 """The parent release as it serves, in torch: its own item matrix and tables, over the candidate's items.
 
-An item that it does not know is answered for as the overlay does it: by its projected text, with no co-occurrence.
+An item that it does not know is answered for as the overlay does it: by its text and its own vectors, with no co-occurrence.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from recency_export.dataset import Dataset, newest_from
 from recency_export.serving import Serving
 from recency_export.shared_tables import read_tables
 from recency_export.trained import Trained, retrieval_of, rows_by_id
+from recency_features.spaces import Directions
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def parent_serving(
     trained: Trained,
     item_ids: Sequence[str],
     text_vectors: npt.NDArray[np.float32],
+    directions: Directions,
     data: Dataset,
     after: int,
 ) -> Serving:
@@ -49,6 +51,9 @@ def parent_serving(
     known = np.isin(np.array(item_ids), np.array(parent.item_ids))
     matrix = rows_by_id(parent.item_ids, np.asarray(tables["items"]), item_ids)
     matrix[~known] = text_vectors[~known] @ projection
+    for space in trained.spaces:
+        if space.name in directions and directions[space.name].shape[1] == space.size:
+            matrix[~known, : trained.model.learned_dim] += space.placed(directions[space.name][~known])
     users = retrieval_of(trained, item_ids, text_vectors).users
     together = _same(tables) if tuple(item_ids) == parent.item_ids else _counted(data, after, len(item_ids), trained)
     serving = Serving(np.ascontiguousarray(matrix, dtype=np.float32), users, together, trained.model, trained.ranker)

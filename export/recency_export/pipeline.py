@@ -26,7 +26,7 @@ from recency_store.protocol import Store
 from recency_store.records import Lease, ReleaseRecord, ReleaseState
 
 # Raised whenever a stage computes something else from the same inputs, so that old receipts no longer match.
-STAGES_VERSION = 6
+STAGES_VERSION = 7
 
 
 @dataclass

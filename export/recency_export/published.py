@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recency_features.golden import GoldenCase, read_golden
+from recency_features.spaces import read_spaces
 from recency_features.spec import RECOMMENDER, SCORER, TEXT_ENCODER
 from recency_features.trends import Trends
 from recency_store.errors import ManifestError
@@ -64,6 +65,7 @@ def read_published(folder: Path, *, checksums: bool = True) -> Published:
     except _UNREADABLE as error:
         raise ManifestError(f"{folder}: cannot be read ({type(error).__name__}: {error}); publish it again") from error
     _check_shapes(found, projection.shape)
+    read_spaces(folder, manifest)
     _check_models(found)
     _check_numbers(manifest, folder)
     return found

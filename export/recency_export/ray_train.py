@@ -28,6 +28,7 @@ from recency_export.settings import HoldoutSettings, ModelSettings, TrainSetting
 from recency_export.snapshot import Snapshot
 from recency_export.team import Team
 from recency_export.train import Advance, Curve, fine_tune
+from recency_features.spaces import Directions
 
 _COLUMNS = ("sequence", "user_id", "item_id", "type", "time_micros")
 
@@ -45,6 +46,7 @@ class Shared:
     parquet: Path
     item_ids: tuple[str, ...]
     text_vectors: npt.NDArray[np.float32]
+    directions: Directions
     kept: npt.NDArray[np.int64]
     held_out: npt.NDArray[np.int64]
     repeat_share: float
@@ -71,6 +73,7 @@ def shared_inputs(
         parquet=parquet.resolve(),
         item_ids=snapshot.item_ids,
         text_vectors=snapshot.text_vectors,
+        directions=snapshot.directions,
         kept=np.sort(snapshot.sequence),
         held_out=np.sort(data.sequence[held]),
         repeat_share=data.repeat_share,
@@ -157,6 +160,7 @@ def work(config: dict[str, Any]) -> dict[str, Any]:
         shared.checkpoint,
         lambda done, total, note: None,
         team=ray_team(rank, size),
+        directions=shared.directions,
     )
     weights = io.BytesIO()
     torch.save(model.state_dict(), weights)
@@ -191,7 +195,7 @@ def fine_tune_with_ray(shared: Shared, storage: Path, advance: Advance) -> tuple
             raise ExportError(
                 f"training under Ray failed: {error}; Ray's own logs lie in its session folder"
             ) from error
-    model = Retrieval(shared.text_vectors, shared.model)
+    model = Retrieval(shared.text_vectors, shared.model, shared.directions)
     model.load_state_dict(torch.load(io.BytesIO(made["weights"]), weights_only=True))
     curve: Curve = made["curve"]
     advance(shared.train.epochs, shared.train.epochs, f"loss {curve.loss[-1]:.3f}" if curve.loss else "")

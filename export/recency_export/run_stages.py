@@ -39,6 +39,7 @@ from recency_export.trend_state import release_trends
 from recency_export.tune import Lesson, tune
 from recency_export.tune_windows import targets_of
 from recency_features.golden import write_golden
+from recency_features.spaces import write_spaces
 from recency_store.manifest import Calibration
 
 # Cases of next events that calibrate anew; with fewer the parent's calibration is kept.
@@ -73,7 +74,7 @@ class Desk:
 
     def retrieval(self, name: str) -> Retrieval:
         """The retrieval model with the weights that fine-tuning left under this name."""
-        model = Retrieval(self.text_vectors, self.trained.model)
+        model = Retrieval(self.text_vectors, self.trained.model, self.snapshot.directions)
         with np.load(self.workspace / "fine_tune" / name, allow_pickle=False) as saved:
             model.load_state_dict({key: torch.from_numpy(saved[key]) for key in saved.files})
         return model.eval()
@@ -106,7 +107,7 @@ def _as_configured(trained: Trained, config: BootstrapConfig) -> Trained:
 def run_fine_tune(desk: Desk, folder: Path, checkpoint: Path, advance: Advance) -> None:
     """Writes judged.npz (has not seen the held-out events), weights.npz (has) and curve.json."""
     config, data = desk.config, desk.data
-    model = retrieval_of(desk.trained, desk.item_ids, desk.text_vectors)
+    model = retrieval_of(desk.trained, desk.item_ids, desk.text_vectors, desk.snapshot.directions)
     targets = targets_of(data, desk.plan.after)
     if float(targets.new.sum()) > config.tune.whole_training_share * float(targets.old.sum()):
         model, curve = fine_tune(
@@ -142,15 +143,17 @@ def run_rank(desk: Desk, folder: Path, advance: Advance) -> None:
 
 
 def run_export(desk: Desk, folder: Path) -> None:
-    """Writes the graphs, items.bin, item_ids.json, projection.npy, trends.npz, golden.json and facts.json; checks the graphs
-    against torch."""
+    """Writes the graphs, items.bin, item_ids.json, projection.npy, spaces.npz where there are any, trends.npz, golden.json
+    and facts.json; checks the graphs against torch."""
     snapshot, data, trained = desk.snapshot, desk.data, desk.trained
     serving = desk.published
     export_graphs(serving, folder)
     check_parity(serving, folder, desk.config.seed)
     ids = list(desk.item_ids)
     _write(folder / "item_ids.json", ids)
-    np.save(folder / "projection.npy", projection_matrix(desk.retrieval(WEIGHTS), trained.content))
+    model = desk.retrieval(WEIGHTS)
+    np.save(folder / "projection.npy", projection_matrix(model, trained.content))
+    write_spaces(folder, model.items.spaces)
     trends = release_trends(snapshot, serving.half_lives)
     (folder / "trends.npz").write_bytes(trends.to_bytes())
     newest = int(snapshot.time_micros.max()) if len(snapshot.time_micros) else 0
@@ -180,7 +183,10 @@ def run_evaluate(desk: Desk, parent: Parent, folder: Path, advance: Advance) -> 
     positive = np.flatnonzero((targets.new > 0) | (targets.last > 0))
     asking = _asking(data, positive, config.seed)
     judged, published = desk.serving(JUDGED, held_out_too=False), desk.published
-    beside = parent_serving(parent, desk.trained, desk.item_ids, desk.snapshot.text_vectors, data, desk.plan.after)
+    snapshot, trained = desk.snapshot, desk.trained
+    beside = parent_serving(
+        parent, trained, desk.item_ids, snapshot.text_vectors, snapshot.directions, data, desk.plan.after
+    )
     parts: dict[str, Answers] = {}
     # The newest events are asked of the state that has not seen them, all else of what is published.
     for number, (kind, cases, candidate) in enumerate(

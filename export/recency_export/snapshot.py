@@ -10,13 +10,14 @@ that serves. The vectors of an encoder that no active release has stay out of th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from recency.v1 import event_pb2
+from recency_features.spaces import Directions, directions_of
 from recency_features.standing import TakenBack
 from recency_features.text import item_text
 from recency_store.protocol import Store
@@ -39,6 +40,7 @@ class Snapshot:
     sequence                        its position in the log
     shown, shown_offsets            the items of each impression, shown[offsets[i]:offsets[i+1]] of impression i
     shown_user, shown_micros, shown_sequence   whose impression, when, and its position in the log
+    directions      the items' own vectors, by space
     """
 
     item_ids: tuple[str, ...]
@@ -54,6 +56,7 @@ class Snapshot:
     shown_micros: npt.NDArray[np.int64]
     shown_sequence: npt.NDArray[np.int64]
     last_sequence: int
+    directions: Directions = field(default_factory=dict)
 
     @property
     def item_count(self) -> int:
@@ -117,6 +120,7 @@ def take_snapshot(
         shown_micros=np.array([micros for _, micros, _, _ in impressions], dtype=np.int64),
         shown_sequence=np.array([sequence for _, _, sequence, _ in impressions], dtype=np.int64),
         last_sequence=through,
+        directions=directions_of(items),
     )
 
 
@@ -171,6 +175,7 @@ def _refused(store: Store, user_number: dict[str, int]) -> set[int]:
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     """Writes an .npz file."""
+    directions = {f"directions_{number}": rows for number, rows in enumerate(snapshot.directions.values())}
     np.savez(
         path,
         item_ids=np.array(snapshot.item_ids, dtype=np.str_),
@@ -186,6 +191,8 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
         shown_micros=snapshot.shown_micros,
         shown_sequence=snapshot.shown_sequence,
         last_sequence=np.int64(snapshot.last_sequence),
+        spaces=np.array(list(snapshot.directions), dtype=np.str_),
+        **directions,  # type: ignore[arg-type]
     )
 
 
@@ -195,4 +202,6 @@ def read_snapshot(path: Path) -> Snapshot:
         arrays = {name: saved[name] for name in saved.files}
     item_ids = tuple(str(name) for name in arrays.pop("item_ids"))
     last_sequence = int(arrays.pop("last_sequence"))
-    return Snapshot(item_ids=item_ids, last_sequence=last_sequence, **arrays)
+    spaces = [str(name) for name in arrays.pop("spaces")]
+    directions = {name: arrays.pop(f"directions_{number}") for number, name in enumerate(spaces)}
+    return Snapshot(item_ids=item_ids, last_sequence=last_sequence, directions=directions, **arrays)

@@ -38,6 +38,7 @@ from recency_export.to_onnx import export_graphs
 from recency_export.train import Advance, fine_tune
 from recency_export.trend_state import release_trends
 from recency_features.golden import write_golden
+from recency_features.spaces import write_spaces
 from recency_store.manifest import Calibration
 
 # The ranker and the trend gain read live trends already; a bias on top of them measured no better (docs/decisions/0022).
@@ -64,7 +65,14 @@ def run_fine_tune(
         model, curve = fine_tune_with_ray(shared, checkpoint.parent / "ray", advance)
     else:
         model, curve = fine_tune(
-            data, snapshot.text_vectors, config.model, config.train, config.seed, checkpoint, advance
+            data,
+            snapshot.text_vectors,
+            config.model,
+            config.train,
+            config.seed,
+            checkpoint,
+            advance,
+            directions=snapshot.directions,
         )
     write_weights(model, str(folder / "weights.npz"))
     _write(folder / "curve.json", asdict(curve))
@@ -124,7 +132,8 @@ def _query_scale(config: BootstrapConfig, serving: Serving, data: Dataset) -> fl
 
 
 def run_export(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
-    """Writes the graphs, items.bin, item_ids.json, projection.npy, trends.npz, golden.json and facts.json."""
+    """Writes the graphs, items.bin, item_ids.json, projection.npy, spaces.npz where there are any, trends.npz, golden.json
+    and facts.json."""
     torch.set_num_threads(config.threads)
     snapshot, data = _inputs(workspace)
     serving = assemble(config, workspace)
@@ -133,6 +142,7 @@ def run_export(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
     _write(folder / "item_ids.json", ids)
     model, content = _retrieval(config, snapshot, workspace)
     np.save(folder / "projection.npy", projection_matrix(model, content))
+    write_spaces(folder, model.items.spaces)
     trends = release_trends(snapshot, serving.half_lives)
     (folder / "trends.npz").write_bytes(trends.to_bytes())
     newest = int(snapshot.time_micros.max()) if len(snapshot.time_micros) else 0
@@ -207,7 +217,7 @@ def _serving(
 
 
 def _retrieval(config: BootstrapConfig, snapshot: Snapshot, workspace: Path) -> tuple[Retrieval, Any]:
-    model = Retrieval(snapshot.text_vectors, config.model)
+    model = Retrieval(snapshot.text_vectors, config.model, snapshot.directions)
     read_weights(model, str(workspace / "fine_tune" / "weights.npz"))
     return model.eval(), principal_directions(snapshot.text_vectors, config.model.content_dim)
 

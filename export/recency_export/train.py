@@ -23,6 +23,7 @@ from recency_export.retrieval_loss import TrainingLoss
 from recency_export.settings import ModelSettings, TrainSettings
 from recency_export.team import ALONE, Team
 from recency_features.history import HistoryBatch
+from recency_features.spaces import NO_DIRECTIONS, Directions
 
 Advance = Callable[[int, int, str], None]
 
@@ -88,11 +89,12 @@ def fine_tune(
     advance: Advance,
     start: Retrieval | None = None,
     team: Team = ALONE,
+    directions: Directions = NO_DIRECTIONS,
 ) -> tuple[Retrieval, Curve]:
     """Trains (`start`, or a new model), and answers the state that validated best (the untrained one included) with the
     curve. In a team `data` is this process's part of the users."""
     torch.manual_seed(seed)
-    model = start or Retrieval(text_vectors, model_settings)
+    model = start or Retrieval(text_vectors, model_settings, directions)
     curve = Curve()
     cases = _check_cases(data, settings, seed)
     targets = int(sum((data.positive[a:b] > 0).sum() for a, b in zip(data.offsets[:-1], data.train_end, strict=True)))

@@ -18,11 +18,12 @@ from recency_export.cooccurrence import Cooccurrence
 from recency_export.model import Retrieval, item_matrix
 from recency_export.serving import Serving
 from recency_export.settings import ModelSettings, RankerSettings
+from recency_features.spaces import NO_DIRECTIONS, Directions, Space, read_spaces
 from recency_store.errors import ManifestError
 from recency_store.manifest import Manifest, file_entry, read_manifest
 
 WEIGHTS, FITTED = "training/weights.npz", "training/ranker.npz"
-_RESIDUAL = "items.residual"
+_RESIDUAL, _OWN = "items.residual", "items.own."
 
 Floats = npt.NDArray[np.float32]
 Arrays = Mapping[str, Floats]
@@ -35,6 +36,7 @@ class Trained:
     weights   the retrieval model's state; rows of `items.residual` are `item_ids`
     fitted    what was fitted behind retrieval: the ranker and the trend gain
     content   float32 [text_dim, content_dim], the text directions of the content dimensions
+    spaces    what was learned of callers' own vectors; the state has it too, by number
     """
 
     manifest: Manifest
@@ -44,6 +46,7 @@ class Trained:
     weights: Arrays
     fitted: Arrays
     content: Floats
+    spaces: tuple[Space, ...] = ()
 
 
 def read_trained(folder: Path) -> Trained:
@@ -60,13 +63,19 @@ def read_trained(folder: Path) -> Trained:
         weights=_arrays(folder / WEIGHTS),
         fitted=_arrays(folder / FITTED),
         content=np.load(folder / "projection.npy")[:, manifest.learned_dim :].astype(np.float32),
+        spaces=read_spaces(folder, manifest),
     )
 
 
-def retrieval_of(trained: Trained, item_ids: Sequence[str], text_vectors: Floats) -> Retrieval:
-    """The retrieval model over these items: weights as they were, residuals by item id."""
-    model = Retrieval(text_vectors, trained.model)
-    state = {name: torch.from_numpy(np.array(array)) for name, array in trained.weights.items()}
+def retrieval_of(
+    trained: Trained, item_ids: Sequence[str], text_vectors: Floats, directions: Directions = NO_DIRECTIONS
+) -> Retrieval:
+    """The retrieval model over these items: weights as they were, residuals by item id, spaces by name."""
+    model = Retrieval(text_vectors, trained.model, directions)
+    model.items.begin_with(trained.spaces)
+    own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(_OWN)}
+    was = {name: array for name, array in trained.weights.items() if not name.startswith(_OWN)}
+    state = own | {name: torch.from_numpy(np.array(array)) for name, array in was.items()}
     state[_RESIDUAL] = torch.from_numpy(rows_by_id(trained.item_ids, trained.weights[_RESIDUAL], item_ids))
     model.load_state_dict(state)
     return model.eval()

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 import numpy as np
 import structlog
 
-from recency_features.overlay import project
+from recency_features.spaces import place
 from recency_features.text import item_text
 from recency_server.encode import Encoded, Encoder
 from recency_server.errors import Overloaded, TooLate, Unavailable
@@ -103,5 +103,6 @@ class Embedder:
             # Deleted, or written anew meanwhile: the new text is still to be read.
             return
         entry = self._follower.catalog.entries.get(item.item_id)
-        release.put_fresh(item.item_id, project(text_vector, release.projection), entry, self._clock())
+        placed_D = place(item, release.projection, release.spaces, text_vector)
+        release.put_fresh(item.item_id, placed_D, entry, self._clock())
         del release.pending[item.item_id]

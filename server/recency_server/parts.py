@@ -60,6 +60,7 @@ class RecommendConfig:
     store_threads     threads that read the store for requests and followers
     learned_seconds   between two looks at what the item learner has learned
     custom_types      the configured CUSTOM event types, each with the type number that its events are stored under
+    spaces            the configured spaces of items' own vectors, each with its size
     """
 
     gateway_id: str
@@ -70,6 +71,7 @@ class RecommendConfig:
     store_threads: int = 4
     learned_seconds: float = 0.25
     custom_types: Mapping[str, int] = field(default_factory=dict)
+    spaces: Mapping[str, int] = field(default_factory=dict)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     follow: FollowConfig = field(default_factory=FollowConfig)

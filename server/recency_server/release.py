@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recency_features.overlay import HIDDEN, Overlay, project, trend_bias
+from recency_features.overlay import HIDDEN, Overlay, trend_bias
+from recency_features.spaces import Space, place
 from recency_features.tokens import Tokens
 from recency_features.trends import Trends
 from recency_inference.client import RawTensor
@@ -40,6 +41,7 @@ class ReleaseContent:
     projection: F32
     tokens: Tokens
     trends: Trends
+    spaces: tuple[Space, ...] = ()
 
 
 class Release:
@@ -51,6 +53,7 @@ class Release:
         self.number = content.manifest.release
         self.tokens = content.tokens
         self.projection = content.projection
+        self.spaces = content.spaces
         self.item_ids = list(content.item_ids)
         self.index_of = {item_id: index for index, item_id in enumerate(content.item_ids)}
         self.item_count = len(content.item_ids)
@@ -61,8 +64,9 @@ class Release:
         self.pending: dict[str, tuple[int, int]] = {}
         n, t = self.item_count, len(content.manifest.trend_half_lives_seconds)
         self._fresh_RD: F32 = np.zeros((_FRESH_STEPS[0], self._items_ND.shape[1]), dtype=np.float32)
-        # Fresh items' projected texts, and what the item learner added to each; it may know an item before we do.
-        self._text_RD = self._fresh_RD.copy()
+        # What fresh items' texts and own vectors say, and what the item learner added to each; it may know an item before
+        # we do.
+        self._told_RD = self._fresh_RD.copy()
         self._residuals: dict[str, F32] = {}
         size = n + len(self._fresh_RD)
         self._blocked = np.ones(size, dtype=bool)
@@ -145,8 +149,7 @@ class Release:
             self.pending.pop(item.item_id, None)
         elif index is None or index >= self.item_count:
             if item.text_encoder == self.manifest.text_encoder_digest and item.text_vector:
-                text_vector = np.frombuffer(item.text_vector, dtype="<f4")
-                self.put_fresh(item.item_id, project(text_vector, self.projection), entry, now_micros)
+                self.put_fresh(item.item_id, place(item, self.projection, self.spaces), entry, now_micros)
                 self.pending.pop(item.item_id, None)
             elif index is not None or self.fresh_count + len(self.pending) < MAX_FRESH:
                 self.pending[item.item_id] = (item.revision, item.update_micros)
@@ -164,8 +167,8 @@ class Release:
             self._stale.add("item_bias")
 
     def put_fresh(self, item_id: str, vector_D: F32, entry: Entry | None, now_micros: int) -> bool:
-        """Adds an item that the release does not have, or replaces the vector that its text has; what was learned is added
-        to it. False where there is no room left."""
+        """Adds an item that the release does not have, or replaces the vector that its text and own vectors give; what was
+        learned is added to it. False where there is no room left."""
         index = self.index_of.get(item_id)
         if index is None:
             if self.fresh_count == MAX_FRESH:
@@ -177,7 +180,7 @@ class Release:
             self.item_ids.append(item_id)
             self.index_of[item_id] = index
         if index >= self.item_count:
-            self._text_RD[index - self.item_count] = vector_D
+            self._told_RD[index - self.item_count] = vector_D
             self._add_learned(index - self.item_count, item_id)
             self._show(index, entry, now_micros)
             self._stale |= {"item_bias", "fresh_vectors"}
@@ -258,7 +261,7 @@ class Release:
         return bias
 
     def _add_learned(self, row: int, item_id: str) -> None:
-        self._fresh_RD[row] = self._text_RD[row]
+        self._fresh_RD[row] = self._told_RD[row]
         residual = self._residuals.get(item_id)
         if residual is not None:
             self._fresh_RD[row, : len(residual)] += residual
@@ -276,7 +279,7 @@ class Release:
             return
         more = next(step for step in _FRESH_STEPS if step >= rows) - len(self._fresh_RD)
         self._fresh_RD = _grown(self._fresh_RD, more, 0)
-        self._text_RD = _grown(self._text_RD, more, 0)
+        self._told_RD = _grown(self._told_RD, more, 0)
         self._blocked = _grown(self._blocked, more, True)
         self._trend_rows = _grown(self._trend_rows, more, -1)
         self._trained_NT = _grown(self._trained_NT, more, 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recency_features.golden import GoldenCase, read_golden
+from recency_features.spaces import SPACES, read_spaces
 from recency_features.tokens import read_tokens
 from recency_features.trends import Trends
 from recency_inference.artifacts import ReleaseCache
@@ -53,7 +54,7 @@ def _checked_manifest(record: ReleaseRecord, folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     if manifest.release != record.release:
         raise ManifestError(f"{folder}: holds release {manifest.release}, the store says {record.release}")
-    for name in _READ:
+    for name in (*_READ, *({SPACES} & manifest.files.keys())):
         path, entry = folder / name, manifest.files.get(name)
         if entry is None or not path.is_file() or path.stat().st_size != entry.bytes:
             raise ManifestError(f"{path}: missing or of another size than the manifest says; publish the release again")
@@ -85,5 +86,6 @@ def _read(record: ReleaseRecord, folder: Path) -> tuple[ReleaseContent, list[Gol
         projection=projection.astype(np.float32),
         tokens=read_tokens(folder / "tokenizer.json"),
         trends=Trends.from_bytes((folder / "trends.npz").read_bytes()),
+        spaces=read_spaces(folder, manifest),
     )
     return content, read_golden(folder / "golden.json")

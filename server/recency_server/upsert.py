@@ -35,9 +35,9 @@ async def take_items(items: Sequence[item_pb2.Item], parts: Parts, deadline: Dea
     """Stores all items, or none and says why."""
     loop = asyncio.get_running_loop()
     if len(items) <= _FEW_ITEMS:
-        refuse(items_problems(items))
+        refuse(items_problems(items, parts.config.spaces))
     else:
-        refuse(await loop.run_in_executor(parts.threads, items_problems, items))
+        refuse(await loop.run_in_executor(parts.threads, items_problems, items, parts.config.spaces))
     for item in items:
         for field in OUTPUT_ONLY:
             item.ClearField(field)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recency.v1 import item_pb2
+from recency_features.spaces import NO_SPACES, wrong_space, wrong_values
 from recency_server import limits
 from recency_server.validate import Problem, count, identifier, label, moment, record, text, whole, with_prefix
 
@@ -23,8 +24,9 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
 OUTPUT_ONLY = ("create_time", "update_time", "hidden", "hidden_reason")
 
 
-def item_problems(item: item_pb2.Item) -> list[Problem]:
-    """What is wrong with one item, each field named relative to it."""
+def item_problems(item: item_pb2.Item, spaces: Mapping[str, int] = NO_SPACES) -> list[Problem]:
+    """What is wrong with one item, each field named relative to it. `spaces` are the configured vector spaces with the size
+    of their vectors."""
     problems: list[Problem] = []
     for descriptor, value in item.ListFields():
         name = descriptor.name
@@ -35,12 +37,14 @@ def item_problems(item: item_pb2.Item) -> list[Problem]:
                 problems.append(Problem(name, reason))
         elif name == "categories":
             problems += _category_problems(value)
+        elif name == "vectors":
+            problems += _vector_problems(value, spaces)
         elif name == "maturity":
             reason = whole(value, 0, limits.MAX_MATURITY)
             if reason is not None:
                 problems.append(Problem(name, reason))
         elif name not in OUTPUT_ONLY:
-            problems.append(Problem(name, _later(name), later=True))
+            problems.append(Problem(name, "is not implemented yet; leave it out", later=True))
     if not item.item_id:
         problems.append(Problem("item_id", identifier("") or ""))
     if _micros_of(item, "available_until") <= _micros_of(item, "available_from"):
@@ -48,7 +52,7 @@ def item_problems(item: item_pb2.Item) -> list[Problem]:
     return problems
 
 
-def items_problems(items: Sequence[item_pb2.Item]) -> list[Problem]:
+def items_problems(items: Sequence[item_pb2.Item], spaces: Mapping[str, int] = NO_SPACES) -> list[Problem]:
     """What is wrong with the items of one request: each of them, and ids that come twice."""
     reason = count(len(items), 1, limits.UPSERT_ITEMS, "items")
     if reason is not None:
@@ -56,7 +60,7 @@ def items_problems(items: Sequence[item_pb2.Item]) -> list[Problem]:
     problems: list[Problem] = []
     first: dict[str, int] = {}
     for index, item in enumerate(items):
-        found = item_problems(item)
+        found = item_problems(item, spaces)
         if found:
             problems += with_prefix(found, f"items[{index}].")
         elif first.setdefault(item.item_id, index) != index:
@@ -86,7 +90,14 @@ def _category_problems(categories: Sequence[str]) -> list[Problem]:
     ]
 
 
-def _later(name: str) -> str:
-    if name == "vectors":
-        return "vectors of the caller's own are not implemented yet; describe the item in title, text and categories"
-    return "is not implemented yet; leave it out"
+def _vector_problems(vectors: Mapping[str, item_pb2.Vector], spaces: Mapping[str, int]) -> list[Problem]:
+    problems: list[Problem] = []
+    for name in sorted(vectors):
+        # Only the name of a configured space is repeated: any other may be megabytes.
+        reason = wrong_space(name, spaces)
+        if reason is not None:
+            return [*problems, Problem("vectors", reason)]
+        reason = wrong_values(vectors[name].values, spaces[name])
+        if reason is not None:
+            problems.append(Problem(f"vectors[{name}]", reason))
+    return problems

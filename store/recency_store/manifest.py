@@ -8,6 +8,7 @@ A manifest holds no wall-clock times: the same data and the same seed give the s
     items.bin                float32 little endian [N, D], the item vectors, first in the file; tables after them
     item_ids.json            the N item ids, a JSON list: row i of the matrix is item_ids[i]
     projection.npy           float32 [text_dim, D]: raw text vector → item vector
+    spaces.npz               what callers' own vectors add to it, by space (absent where it was trained on none)
     text_encoder/model.onnx  the language model (absent where `text_encoder.version` is an earlier release's)
     tokenizer.json           for the text encoder
     trends.npz               the trend fold up to `trained_through_sequence`

@@ -15,6 +15,7 @@ from recency_server.validate_item import item_problems
 NOW = 1_760_000_000_000_000
 GOOD = {"event_id": "e", "user_id": "u", "item_id": "i", "time": NOW, "type": "CLICK"}
 CUSTOM = custom_types({"wish": 1.5})
+SPACES = {"image/v1": 2}
 EVENTS: list[dict[str, Any]] = [
     {},
     {"user_id": "u" * 256},
@@ -56,6 +57,12 @@ ITEMS: list[dict[str, Any]] = [
     {"maturity": 0},
     {"item_id": "i" * 257},
     {"provider": "p" * 257},
+    {"vectors": {"image/v1": [0.5, 1.0]}},
+    {"vectors": {"image/v1": [0.5]}},
+    {"vectors": {"image/v2": [0.5, 1.0]}},
+    {"vectors": {"image/v1": [0.5, float("nan")]}},
+    {"vectors": {"image/v1": [0.5, 1e300]}},
+    {"vectors": {"image/v1": [0.0, 0.0]}},
 ]
 
 
@@ -75,5 +82,6 @@ def test_an_event_is_taken_by_both_or_by_neither(change: dict[str, Any]) -> None
 @pytest.mark.parametrize("change", ITEMS, ids=lambda change: ",".join(change) or "good")
 def test_an_item_is_taken_by_both_or_by_neither(change: dict[str, Any]) -> None:
     fields = {"item_id": "i", **change}
-    _, imported = item_of(Row(1, fields, typed=True), ())
-    assert bool(imported) == bool(item_problems(item_pb2.Item(**fields)))
+    _, imported = item_of(Row(1, fields, typed=True), (), SPACES)
+    vectors = {name: item_pb2.Vector(values=values) for name, values in fields.pop("vectors", {}).items()}
+    assert bool(imported) == bool(item_problems(item_pb2.Item(**fields, vectors=vectors), SPACES))

@@ -32,6 +32,8 @@ check_every = 2
 epochs = 2
 [events.custom]
 subscribed = 2
+[catalog.spaces]
+"poster/v1" = 8
 """
 _READY_SECONDS = 90.0
 

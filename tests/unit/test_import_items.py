@@ -72,3 +72,37 @@ def test_a_bad_item_names_its_place_and_nothing_is_written(tmp_path: Path, conte
         import_items(store, write(tmp_path, "i.csv", content), NOW)
     assert words in str(caught.value)
     assert store.last_sequence() == 0
+
+
+def test_vectors_come_as_an_object_of_lists_and_a_wrong_one_names_its_line(tmp_path: Path) -> None:
+    store = MemoryStore()
+    good = write(tmp_path, "i.jsonl", '{"item_id": "a", "vectors": {"image/v1": [1, 0.5], "audio/v1": null}}\n')
+    import_items(store, good, NOW, spaces={"image/v1": 2})
+    assert list(store.get_items(["a"])["a"].item().vectors["image/v1"].values) == [1.0, 0.5]
+    for vectors, words in (
+        ('{"image/v1": [1]}', "i.jsonl:1: vectors: image/v1 has 1 values; vectors of this space have 2"),
+        ('{"image/v2": [1, 2]}', "i.jsonl:1: vectors: names a space that is not configured"),
+        ('{"image/v1": "1, 2"}', "i.jsonl:1: vectors: something else than a list of numbers"),
+        ('{"image/v1": [1, true]}', "i.jsonl:1: vectors: true or false where a number is expected"),
+        ("[1, 2]", "i.jsonl:1: vectors: a list where an object of lists of numbers is expected"),
+    ):
+        wrong = write(tmp_path, "i.jsonl", f'{{"item_id": "b", "vectors": {vectors}}}\n')
+        with pytest.raises(BadFile) as caught:
+            import_items(store, wrong, NOW, spaces={"image/v1": 2})
+        assert words in str(caught.value)
+    assert "b" not in store.get_items(["b"])
+
+
+def test_vectors_come_from_parquet_as_a_map_or_a_struct(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    pairs = pyarrow.map_(pyarrow.string(), pyarrow.list_(pyarrow.float32()))
+    struct = pyarrow.struct([("image/v1", pyarrow.list_(pyarrow.float32()))])
+    for kind, cell in ((pairs, [("image/v1", [1.0, 0.5])]), (struct, {"image/v1": [1.0, 0.5]})):
+        table = pyarrow.table({"item_id": ["a", "b"], "vectors": pyarrow.array([cell, None], type=kind)})
+        pyarrow.parquet.write_table(table, tmp_path / "i.parquet")
+        store = MemoryStore()
+        import_items(store, tmp_path / "i.parquet", NOW, spaces={"image/v1": 2})
+        assert list(store.get_items(["a"])["a"].item().vectors["image/v1"].values) == [1.0, 0.5]
+        assert not store.get_items(["b"])["b"].item().vectors

@@ -133,10 +133,11 @@ def test_any_event_that_passes_is_within_the_limits(event: event_pb2.Event) -> N
 @SETTINGS
 @given(messages(item_pb2.Item.DESCRIPTOR))
 def test_any_item_that_passes_is_within_the_limits(item: item_pb2.Item) -> None:
-    if item_problems(item):
+    spaces = {name: len(vector.values) for name, vector in item.vectors.items()}
+    if item_problems(item, spaces):
         return
     assert _is_id(item.item_id)
-    assert not item.vectors
+    assert all(math.isfinite(value) for vector in item.vectors.values() for value in vector.values)
     assert 0 <= item.maturity <= limits.MAX_MATURITY
     assert len(item.title.encode()) <= limits.TITLE_BYTES
     assert all(_is_finite(value) for value in item.attributes.fields.values())

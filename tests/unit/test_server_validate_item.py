@@ -10,9 +10,15 @@ from google.protobuf import timestamp_pb2
 from recency.v1 import item_pb2
 from recency_server.validate_item import item_problems, items_problems
 
+SPACES = {"image/v1": 2, "audio/v1": 1}
+
 
 def wrong(**fields: Any) -> list[str]:
-    return [p.field for p in item_problems(item_pb2.Item(**{"item_id": "i", **fields}))]
+    return [p.field for p in item_problems(item_pb2.Item(**{"item_id": "i", **fields}), SPACES)]
+
+
+def vector(*values: float) -> item_pb2.Vector:
+    return item_pb2.Vector(values=values)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +27,7 @@ def wrong(**fields: Any) -> list[str]:
         {},
         {"title": "x" * 1_024, "text": "line\nline", "categories": ["a"] * 64},
         {"attributes": {"year": 1999, "tags": ["a", 1, True], "live": False, "name": "n"}},
+        {"vectors": {"image/v1": vector(1.0, -3e38), "audio/v1": vector(0.5)}},
         {"available_until": timestamp_pb2.Timestamp(seconds=253_402_300_799)},
         # What GetItem fills in may be sent back.
         {"create_time": timestamp_pb2.Timestamp(seconds=1), "hidden": True, "hidden_reason": "r"},
@@ -45,7 +52,13 @@ def test_a_good_item_passes(fields: dict[str, Any]) -> None:
         ("attributes", {"attributes": {"a": None}}),
         ("attributes", {"attributes": {"a": [float("inf")]}}),
         ("attributes", {"attributes": {"": 1}}),
-        ("vectors", {"vectors": {"image/v1": item_pb2.Vector(values=[1.0])}}),
+        ("vectors", {"vectors": {"image/v2": vector(1.0, 2.0)}}),
+        ("vectors", {"vectors": {"x" * 1_000_000: vector(1.0, 2.0)}}),
+        ("vectors[image/v1]", {"vectors": {"image/v1": vector(1.0), "audio/v1": vector(1.0)}}),
+        ("vectors[image/v1]", {"vectors": {"image/v1": vector()}}),
+        ("vectors[image/v1]", {"vectors": {"image/v1": vector(1.0, float("nan"))}}),
+        ("vectors[image/v1]", {"vectors": {"image/v1": vector(1e300, 1.0)}}),
+        ("vectors[image/v1]", {"vectors": {"image/v1": vector(0.0, 0.0)}}),
         ("available_from", {"available_from": timestamp_pb2.Timestamp(seconds=-1)}),
         ("available_until", {"available_until": timestamp_pb2.Timestamp(seconds=1, nanos=-1)}),
         (
@@ -62,14 +75,6 @@ def test_a_good_item_passes(fields: dict[str, Any]) -> None:
 )
 def test_a_wrong_field_is_named(field: str, fields: dict[str, Any]) -> None:
     assert wrong(**fields) == [field]
-
-
-def test_vectors_are_for_later() -> None:
-    def later(**fields: Any) -> list[bool]:
-        return [p.later for p in item_problems(item_pb2.Item(item_id="i", **fields))]
-
-    assert later(maturity=100) == []
-    assert later(vectors={"a": item_pb2.Vector()}) == [True]
 
 
 def test_an_id_may_come_once_in_a_request() -> None:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from recency.v1 import catalog_pb2, event_pb2, recommendation_pb2, release_pb2, user_pb2
+from recency.v1 import catalog_pb2, event_pb2, item_pb2, recommendation_pb2, release_pb2, user_pb2
 
 CLICK = {"event_id": "e", "user_id": "u", "item_id": "i", "type": 3}
 TEN_MEGABYTES = "x" * 10_000_000
@@ -56,6 +56,7 @@ BAD: list[tuple[str, str, Any, str]] = [
             ("item_id", {"item_id": "ok"}),
             ("text", {"item_id": "i", "text": TEN_MEGABYTES}),
             ("attributes", {"item_id": "i", "attributes": {"a": float("nan")}}),
+            ("vectors", {"item_id": "i", "vectors": {"image/v1": item_pb2.Vector(values=[1.0])}}),
             ("available_from", {"item_id": "i", "available_from": timestamp_pb2.Timestamp(seconds=-1)}),
         )
     ),

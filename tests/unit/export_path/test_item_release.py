@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -25,9 +27,10 @@ from recency_export.shared_tables import TABLES, place_tables, read_tables, writ
 from recency_export.stages import assemble
 from recency_export.to_onnx import export_graphs
 from recency_features.golden import disagreement, golden_request, read_golden
+from recency_features.spaces import SPACES, Space, write_spaces
 from recency_features.trends import Trends
 from recency_store.errors import ManifestError
-from recency_store.manifest import verify
+from recency_store.manifest import file_entry, verify
 from recency_store.memory import MemoryStore
 from recency_store.records import LearnedRow, ReleaseState
 
@@ -226,3 +229,31 @@ def test_making_one_imports_no_torch() -> None:
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_fresh_items_own_vector_is_in_its_row_and_the_space_goes_along(
+    bootstrapped: Bootstrapped, tmp_path: Path
+) -> None:
+    parent = tmp_path / "releases" / "1"
+    shutil.copytree(bootstrapped.folder, parent, copy_function=os.link, ignore=shutil.ignore_patterns("manifest.json"))
+    projection_SW = np.random.default_rng(0).normal(0.0, 1.0, (2, 64)).astype(np.float32)
+    write_spaces(parent, (Space("image/v1", np.array([0.5, 0.0], dtype=np.float32), projection_SW),))
+    manifest = verify(bootstrapped.folder)
+    manifest = replace(manifest, files={**manifest.files, SPACES: file_entry(parent / SPACES)})
+    (parent / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+    store = shop()
+    record = replace(
+        bootstrapped.record, release=store.next_release(), manifest_json=manifest.to_json(), url=str(parent)
+    )
+    store.put_release(record)
+    lamp = bootstrapped.store.get_items(["item-000"])["item-000"]
+    new = replace(make_item(900), text_vector=lamp.text_vector, text_encoder=lamp.text_encoder)
+    new.item.vectors["image/v1"].values.extend([3.0, 4.0])
+    store.upsert_items([new], NOW_MICROS)
+    made = item_release(store, tmp_path / "releases", tmp_path / "work", record, Silent(), NOW_MICROS + 9, "own")
+    folder = Path(made.url)
+    assert SPACES in verify(folder).files
+    row = read_tables(folder)["items"][json.loads((folder / "item_ids.json").read_text()).index("item-900")]
+    text = np.frombuffer(lamp.text_vector, dtype="<f4") @ np.load(folder / "projection.npy")
+    np.testing.assert_allclose(row[64:], text[64:], atol=1e-5)
+    np.testing.assert_allclose(row[:64], text[:64] + np.array([0.1, 0.8]) @ projection_SW, atol=1e-5)

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from recency.v1 import event_pb2, item_pb2
 from recency_features.golden import GoldenCase, write_golden
+from recency_features.spaces import write_spaces
 from recency_features.spec import PAD, RECOMMENDER, SCORER, TEXT_ENCODER, TREND_HALF_LIVES_SECONDS
 from recency_features.trends import Trends
 from recency_inference.client import Input, RawTensor
@@ -118,6 +119,7 @@ def write_release(folder: Path, number: int = 1, item_ids: Sequence[str] = ITEMS
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "trends.npz").write_bytes(changes.pop("trends", Trends().to_bytes()))
+    write_spaces(folder, changes.pop("spaces", ()))
     scores = [float(score) for score in script_scores(count + 1)]
     case = GoldenCase(
         history=((item_ids[0], event_pb2.EVENT_TYPE_CLICK, 60.0),),
