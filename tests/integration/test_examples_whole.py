@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # What an example's answers must show, whatever the figures.
 SHOWN = {
-    "knowledge": ("Psycho", "director: Alfred Hitchcock", "no item has an attribute of this name", "Amadeus (Drama"),
+    "knowledge": ("director: Alfred Hitchcock", "no item has an attribute of this name", "Amadeus (Drama"),
     "news": ("the story is place 1\n", "Is one of the newest", "the story is not in it, in the next answer"),
     "shopping": ("tent is in the cart", "has just sold out: not in it", "Promoted: rainy week"),
     "support": ("The room does not get warm", "new  Today: text messages", "what did not help is not in it"),
