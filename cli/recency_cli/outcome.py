@@ -15,6 +15,7 @@ _CODES = {
     "recency_export.errors.MissingWeights": NOT_READY,
     "recency_export.errors.MissingExtra": NOT_READY,
     "recency_export.errors.ExporterBusy": NOT_READY,
+    "recency_export.errors.LearnerBehind": NOT_READY,
     "recency_export.errors.NoParent": NOT_READY,
     "recency_export.errors.CouldNotJudge": UNREACHABLE,
     "recency_export.errors.TensorRTMissing": NOT_READY,

@@ -9,6 +9,7 @@ ExportError
 ├── NonFinite         report: training or a score gave a number that is not finite
 ├── DiskFull          free space, then retry
 ├── ExporterBusy      wait: another exporter works on this store
+├── LearnerBehind     wait: the item learner learns anew without somebody who was erased; see that it runs
 ├── NoParent          make a first release: there is none to go on from
 ├── CouldNotJudge     retry: the gate could not judge the candidate now, which says nothing about it
 └── ParityError       report: the exported graph does not compute what torch computes
@@ -51,6 +52,10 @@ class DiskFull(ExportError):
 
 class ExporterBusy(ExportError):
     """Another exporter holds the workspace or the lease; the message says who."""
+
+
+class LearnerBehind(ExportError):
+    """What the item learner has in the store was learned before somebody was erased, and is not to be folded in."""
 
 
 class NoParent(ExportError):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from recency_export.errors import ParityError
+from recency_export.errors import LearnerBehind, ParityError
 from recency_export.item_tables import Log, counted_tables, learned_matrix, read_log
 from recency_export.lineage import release_folder
 from recency_export.made_up_cases import made_up_cases
@@ -87,6 +87,11 @@ def build_item_release(
     with _told(report, "learned"):
         base = _read_parent(store, parent, releases)
         learned = store.learned(base.manifest.item_space)
+        if learned.position and store.erasures(learned.position):
+            raise LearnerBehind(
+                "what the item learner has learned holds somebody who was erased since; it learns anew without them where "
+                "it runs (`recency export online`): then try again"
+            )
         through = max(learned.position, base.manifest.trained_through_sequence)
         texts = _items_with_text(store, base.manifest.text_encoder_digest)
         known = set(base.item_ids)

@@ -147,6 +147,9 @@ class Learner:
                 # Not loaded there, or Triton is away: nothing was learned, another release of the space may answer.
                 self._note(f"release {record.release} gives no user vectors: {error}")
                 continue
+            if space.outdated:
+                _log.info("somebody was erased: learned anew", space=number)
+                del self._spaces[number]
             if progress is not None:
                 self._events += progress.events
                 self._rows += progress.rows

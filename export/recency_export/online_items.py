@@ -140,10 +140,16 @@ class Items:
         """Rows as the store keeps them."""
         return [LearnedRow(self.item_ids[row], residual_NW[row].astype("<f4").tobytes()) for row in places]
 
+    def gone(self, item_ids: Collection[str]) -> list[LearnedRow]:
+        """Rows that say that nothing was learned of items, for those of the ids that are not here any more."""
+        nothing = np.zeros(self.manifest.learned_dim, dtype="<f4").tobytes()
+        return [LearnedRow(item_id, nothing) for item_id in sorted(item_ids) if item_id not in self.row_of]
+
     def keep(self, residual_NW: F32, saved: Sequence[int]) -> None:
         """Makes residuals the ones that hold, `saved` of them as they are stored."""
         self._residual_NW[: len(self)] = residual_NW
-        self._saved_NW[saved] = residual_NW[saved]
+        places = np.asarray(saved, dtype=np.intp)
+        self._saved_NW[places] = residual_NW[places]
 
     def _put_fresh(self, item: StoredItem) -> int:
         row = len(self.item_ids)

@@ -47,10 +47,20 @@ class Space:
         self.items = Items(base)
         self.items.load(store)
         learned = store.learned(self.number)
-        self.items.restore(learned.rows)
+        self._trained = base.manifest.trained_through_sequence
+        erasures = store.erasures(self._trained)
+        self._erased = erasures[-1].number if erasures else self._trained
+        # Of what is stored nobody knows whether somebody who was erased since had taught it: all is learned anew from the
+        # log, which does not hold them, and is written when it is done. Until then what was learned before is served.
+        self._anew_until = max(learned.position, self._erased) if erasures and learned.position else 0
+        self._written = frozenset(row.item_id for row in learned.rows)
+        if not self._anew_until:
+            self.items.restore(learned.rows)
         # Where the store has the space: 0 where it does not have it yet.
         self._stored = learned.position
-        self.position = learned.position or base.manifest.trained_through_sequence
+        self.position = self._trained if self._anew_until else learned.position or self._trained
+        # Whether somebody was erased who may have taught what this holds: it is to be made anew.
+        self.outdated = False
         self.through_micros = learned.through_micros or base.manifest.trained_through_micros
 
     @property
@@ -73,6 +83,9 @@ class Space:
         self._behaviour.follow(changes.events)
         if changes.erasures:
             self._bounds.forget(self._behaviour.erased({erasure.digest for erasure in changes.erasures}))
+            self.outdated = self.position > self._trained and changes.erasures[-1].number > self._erased
+            if self.outdated:
+                return None
         events = self._bounds.admit([event for event in changes.events if self._teaches(event)])
         after_NW, progress, places = self._learn(events, users) if events else (self.items.residuals, Progress(), [])
         newest = max((event.time_micros for event in changes.events), default=0)
@@ -133,9 +146,20 @@ class Space:
         )
 
     def _save(self, changes: Changes, after_NW: F32, places: Sequence[int], through_micros: int, lease: Lease) -> None:
+        if self._anew_until and changes.through < self._anew_until:
+            self._keep(changes.through, after_NW, ())
+            return
         rows = self.items.rows(after_NW, places)
+        if self._anew_until:
+            places = self.items.due(after_NW, 0.0, ())
+            rows = [*self.items.rows(after_NW, places), *self.items.gone(self._written)]
+            self._anew_until = 0
         self._store.put_learned(self.number, self._stored, changes.through, through_micros, rows, lease)
+        self._keep(changes.through, after_NW, places)
+        self._stored = changes.through
+        self.through_micros = through_micros
+
+    def _keep(self, through: int, after_NW: F32, places: Sequence[int]) -> None:
         self.items.keep(after_NW, places)
         self._bounds.commit()
-        self._stored = self.position = changes.through
-        self.through_micros = through_micros
+        self.position = through

@@ -60,6 +60,10 @@ def learned_of(stack: ServedStack) -> tuple[Learned, int]:
         return store.learned(1), store.last_sequence()
 
 
+def residuals(stack: ServedStack) -> dict[str, bytes]:
+    return {row.item_id: row.residual for row in learned_of(stack)[0].rows}
+
+
 def caught_up(stack: ServedStack) -> bool:
     learned, last = learned_of(stack)
     return learned.position == last
@@ -86,6 +90,13 @@ def test_a_new_film_rises_for_others_who_liked_the_same_without_a_release(
             eventually(lambda: caught_up(stack), lambda: f"everything is learned: {learned_of(stack)[0].position}")
             for client in (here, there):
                 eventually(lambda client=client: score(client) > before[client] + 0.2, lambda: f"over {before}")  # type: ignore[misc]
+            # Who is erased has taught nothing: it is learned anew without them.
+            taught = residuals(stack)
+            erased = here.delete_user("learner-fan-0")
+            assert erased.erased_events == 4
+            eventually(lambda: caught_up(stack), lambda: f"everything is learned anew: {learned_of(stack)[0].position}")
+            assert residuals(stack)[film_ids[0]] != taught[film_ids[0]]
+            assert here.recommend(reader, consistency_token=erased.consistency_token).item_ids
         newest = here.recommend(reader).freshness.learned_through_time
         assert newest is not None
         assert newest > start

@@ -214,6 +214,41 @@ def test_what_was_taken_back_or_was_a_visitors_is_learned_from_as_it_stands(
     assert behaviour.before(later).seen == {"item-001", "item-003"}
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_an_erased_user_taught_is_learned_anew_without_them_and_written_in_one_go(
+    served: MemoryStore, bootstrapped: Bootstrapped, direct: Direct, killed: bool
+) -> None:
+    config = LearnerConfig(chunk=7)
+    space, users = _space(served, bootstrapped, direct, config)
+    lease = _lease(served)
+
+    def learn(space: Space) -> dict[str, Any]:
+        while space.step(users, lease):
+            pass
+        assert not space.outdated
+        assert served.learned(1).position == served.last_sequence()
+        return {row.item_id: np.frombuffer(row.residual, dtype="<f4") for row in served.learned(1).rows}
+
+    _clicks(served, "item-900", [f"user-{n}" for n in range(30)])
+    with_all = learn(space)
+    served.erase_user("user-3", NOW_MICROS + 100)
+    if not killed:
+        before = served.learned(1)
+        while space.step(users, lease):
+            pass
+        assert space.outdated
+        assert served.learned(1) == before
+    anew, _ = _space(served, bootstrapped, direct, config)
+    without = learn(anew)
+    assert np.abs(without["item-900"] - with_all["item-900"]).max() > 1e-5
+    # As if the person had never been there; and the erasure is passed once.
+    served.drop_learned([])
+    from_nothing, _ = _space(served, bootstrapped, direct, config)
+    np.testing.assert_allclose(learn(from_nothing)["item-900"], without["item-900"], atol=1e-7)
+    _clicks(served, "item-900", ["user-50"], after=1_000, begin=71_000)
+    learn(from_nothing)
+
+
 def _moment(store: MemoryStore, user: str) -> Any:
     event = make_event(1, user, "item-000", NOW_MICROS + 10**6)
     after = LoggedEvent(10**9, "x", user, "", event.type, NOW_MICROS + 10**6, None, b"")

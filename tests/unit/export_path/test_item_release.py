@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from recency_export.cooccurrence import count_together
+from recency_export.errors import LearnerBehind
 from recency_export.item_release import item_release
 from recency_export.item_tables import counted_tables
 from recency_export.onnx_session import feed, open_model
@@ -257,3 +258,11 @@ def test_a_fresh_items_own_vector_is_in_its_row_and_the_space_goes_along(
     text = np.frombuffer(lamp.text_vector, dtype="<f4") @ np.load(folder / "projection.npy")
     np.testing.assert_allclose(row[64:], text[64:], atol=1e-5)
     np.testing.assert_allclose(row[:64], text[:64] + np.array([0.1, 0.8]) @ projection_SW, atol=1e-5)
+
+
+def test_what_an_erased_user_had_taught_is_not_folded_in(made: Made, tmp_path: Path) -> None:
+    store, before = made.store, len(made.store.list_releases())
+    store.erase_user("user-3", NOW_MICROS + 200)
+    with pytest.raises(LearnerBehind, match="recency export online"):
+        item_release(store, tmp_path, tmp_path / "work", store.get_release(1), Silent(), NOW_MICROS + 300, "erased")
+    assert len(store.list_releases()) == before
