@@ -42,6 +42,7 @@ class Source(enum.IntEnum):
     NEW = 5
     CANDIDATE = 6
     PROMOTION = 7
+    RELATED = 8
 
 
 class ReasonKind(enum.IntEnum):

@@ -6,7 +6,7 @@ rows, elements of lists in an index of their own. An item's row stays its own wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +103,15 @@ class Attributes:
         return tuple(value for kind, value in found if kind == "text") + tuple(
             text for texts in lists for text in texts
         )
+
+    def rows_with(self, name: str, text: str) -> Set[int]:
+        """The rows of the items that have a text under a name, alone or in a list."""
+        column = self.columns.get(name)
+        if column is None:
+            return frozenset()
+        nothing: Set[int] = frozenset()
+        alone, listed = column.rows_of_text.get(text, nothing), column.rows_of_element.get(text, nothing)
+        return alone | listed if alone and listed else alone or listed
 
     @property
     def there_R(self) -> Mask:

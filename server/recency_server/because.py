@@ -115,6 +115,13 @@ def _content(placed: Placed, grounds: Grounds) -> Iterator[Reason]:
     kind, language = recommendation_pb2.REASON_KIND_CONTENT, grounds.language
     if words := shared_words(item, grounds.query.text):
         yield Reason(kind, language.has_words.format(words=language.between.join(words)))
+    if placed.fact is not None:
+        fact = placed.fact
+        text = language.same.format(
+            relation=fact.relation.replace("_", " "), title=grounds.title(fact.item_id), text=fact.text
+        )
+        yield Reason(kind, text, grounds.event_id(_place_of(fact.item_id, grounds.newest)), fact.item_id)
+        return
     likest, traits = -1, list[str]()
     for place, event in enumerate(grounds.newest):
         other = grounds.items.get(event.item_id)
@@ -125,6 +132,11 @@ def _content(placed: Placed, grounds: Grounds) -> Iterator[Reason]:
         other_id = grounds.newest[likest].item_id
         text = language.shares.format(traits=language.between.join(traits), title=grounds.title(other_id))
         yield Reason(kind, text, grounds.event_id(likest), other_id)
+
+
+def _place_of(item_id: str, newest: Sequence[Interaction]) -> int:
+    """Where among the newest events one is about an item; past them all where none is."""
+    return next((place for place, event in enumerate(newest) if event.item_id == item_id), len(newest))
 
 
 def _policy(placed: Placed, grounds: Grounds) -> Iterator[Reason]:

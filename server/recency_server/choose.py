@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -19,10 +20,12 @@ from recency_server.policy import Terms, decide
 from recency_server.promote import Given, filled, promote, spread
 from recency_server.query import Placed, Query
 from recency_server.reading import User
+from recency_server.related import newest_chosen, related_to
 from recency_server.release import Release
 from recency_server.rules import Rule
 from recency_server.score import Scored
 from recency_server.showable import Showable
+from recency_server.told import Fact
 
 # Gives how long a stage may take now.
 Left = Callable[[], float]
@@ -46,6 +49,10 @@ class Choice:
         """Items for an aim, scored."""
         now = self.showable.now_micros
         return await self.parts.scorer.score(self.release, self.user, aim, query, now, self.left())
+
+    def may_be_shown(self, item_id: str) -> bool:
+        """Whether nothing keeps an item out of the answer."""
+        return not self.showable.cause(item_id)
 
     async def best_of(self, aim: Aim, query: Query, showable: Showable, places: int) -> tuple[Placed, ...]:
         """The best items of an aim by score alone."""
@@ -79,12 +86,13 @@ async def choose(
     wide = replace(query, page_size=min(_CAPPED * query.page_size, MAX_PAGE_SIZE)) if config.capped else query
     pins = [pin for pin in effect.pins if query.offset < pin.place <= query.offset + query.page_size]
     given: Given = {}
+    facts = _facts(choice)
     if pins or query.promotions:
         # At once, so that what they ask of the model shares a batch where it can.
-        scored, given = await asyncio.gather(_blended(choice, wide), _given(choice, pins))
+        scored, given = await asyncio.gather(_blended(choice, wide, facts), _given(choice, pins))
         showable = replace(showable, placed=showable.placed.union(there.item_id for there in given.values()))
     else:
-        scored = await _blended(choice, wide)
+        scored = await _blended(choice, wide, facts)
     places = query.page_size - len(given)
 
     def slate_of(scored: Scored) -> tuple[tuple[Placed, ...], Room | None]:
@@ -105,29 +113,56 @@ async def choose(
     if scored.by_model and release is not None:
         given, ranked = await _with_fresh(choice, release, given, ranked, room, dice)
     slate = filled(given, ranked, query.page_size)
+    if facts:
+        scored = replace(scored, facts=facts)
+        slate = tuple(placed._replace(fact=facts.get(placed.item_id)) for placed in slate)
     short = _short_of(scored, query, room, len(slate))
     return replace(scored, degraded=(*scored.degraded, *short)) if short else scored, slate
 
 
-async def _blended(choice: Choice, query: Query) -> Scored:
-    """What the request aims at, and beside it what trends in the user's segments; scored at once, so that both share a
-    batch where they can."""
-    aim, release, user = choice.aim, choice.release, choice.user
-    count = choice.parts.config.policy.trend_candidates
-    if not count or release is None or aim.named is not None:
+async def _blended(choice: Choice, query: Query, facts: Mapping[str, Fact]) -> Scored:
+    """What the request aims at, and beside it what trends in the user's segments and what shares facts with the examples;
+    scored at once, so that all share a batch where they can."""
+    aim, release = choice.aim, choice.release
+    if release is None or aim.named is not None:
         return await choice.score(aim, query)
-
-    def may_be_shown(item_id: str) -> bool:
-        return not choice.showable.cause(item_id)
-
-    now = choice.showable.now_micros
-    found = choice.parts.trending.of(release, user.behaviour.interactions, count, now, may_be_shown)
-    if not found:
+    found = {
+        recommendation_pb2.SOURCE_TREND: _trending(choice, release),
+        recommendation_pb2.SOURCE_RELATED: _related(choice, release, facts),
+    }
+    beside = {source: item_ids for source, item_ids in found.items() if item_ids}
+    if not beside:
         return await choice.score(aim, query)
-    scored, trending = await asyncio.gather(choice.score(aim, query), choice.score(naming(aim, found, release), query))
-    if not (scored.by_model and trending.by_model):
-        return scored
-    return scored.blended(trending, recommendation_pb2.SOURCE_TREND)
+    scored, *others = await asyncio.gather(
+        choice.score(aim, query),
+        *(choice.score(naming(aim, item_ids, release), query) for item_ids in beside.values()),
+    )
+    for source, other in zip(beside, others, strict=True):
+        if scored.by_model and other.by_model:
+            scored = scored.blended(other, source)
+    return scored
+
+
+def _trending(choice: Choice, release: Release) -> Sequence[str]:
+    count, now = choice.parts.config.policy.trend_candidates, choice.showable.now_micros
+    if not count:
+        return ()
+    interactions = choice.user.behaviour.interactions
+    return choice.parts.trending.of(release, interactions, count, now, choice.may_be_shown)
+
+
+def _related(choice: Choice, release: Release, facts: Mapping[str, Fact]) -> Sequence[str]:
+    known = (item_id for item_id in facts if item_id in release.index_of and choice.may_be_shown(item_id))
+    return tuple(islice(known, choice.parts.config.policy.related_candidates))
+
+
+def _facts(choice: Choice) -> Mapping[str, Fact]:
+    """What items share with the examples, or without them with what the user chose last; found only where it counts."""
+    config, query = choice.parts.config.policy, choice.query
+    if not config.relations or not (config.related_candidates or query.explain):
+        return {}
+    examples = query.seed_item_ids or newest_chosen(choice.user.behaviour.interactions)
+    return related_to(examples, config.relations, choice.parts.follower.catalog.attributes)
 
 
 def _ranks_more(choice: Choice, room: Room | None) -> tuple[Aim, Query] | None:

@@ -73,6 +73,7 @@ async def _by_name(
 ) -> tuple[tuple[UserEvents, dict[str, item_pb2.Item]], tuple[str, ...]]:
     """The history's events, and the items that sentences name."""
     wanted = {p.item_id for p in placed} | {i.item_id for i in newest} | set(query.seed_item_ids)
+    wanted |= {p.fact.item_id for p in placed if p.fact is not None}
 
     def read() -> tuple[UserEvents, dict[str, item_pb2.Item]]:
         events = read_events(parts.store, query, history, parts.config.users.events_limit)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-# Of each of the few segments of a user no more are kept.
-MOST_TREND_CANDIDATES = 200
+# Of what trends in a segment, and of what is related, no more are ranked.
+MOST_CANDIDATES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,9 @@ class PolicyConfig:
     fresh_days         an item is new while it is younger than this and few have taken it up …
     fresh_below        … fewer than this, by decayed count; or while it is not in the release
     trend_candidates   so many items that trend in a user's segments are ranked beside what is retrieved for them; 0 for none
+    relations          attributes (`categories` and `provider` too) by which items are related: director, cast, …
+    related_candidates so many items that share a fact with the examples, or with what the user chose last, are ranked beside
+                       what is retrieved; 0 for none
     """
 
     diversity_method: Literal["mmr", "dpp"] = "mmr"
@@ -32,6 +35,8 @@ class PolicyConfig:
     fresh_days: float = 7.0
     fresh_below: float = 5.0
     trend_candidates: int = 0
+    relations: tuple[str, ...] = ()
+    related_candidates: int = 0
 
     def __post_init__(self) -> None:
         for name in ("category_cap", "provider_cap"):
@@ -42,10 +47,11 @@ class PolicyConfig:
         for name in ("fresh_days", "fresh_below"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be a number, 0 or more")
-        if not 0 <= self.trend_candidates <= MOST_TREND_CANDIDATES:
-            raise ValueError(
-                f"trend_candidates is {self.trend_candidates}; it must be from 0 to {MOST_TREND_CANDIDATES}"
-            )
+        for name in ("trend_candidates", "related_candidates"):
+            if not 0 <= getattr(self, name) <= MOST_CANDIDATES:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to {MOST_CANDIDATES}")
+        if self.related_candidates and not self.relations:
+            raise ValueError("related_candidates is set and relations are not; name the attributes that relate items")
         if not 0.0 < self.rules_seconds < float("inf"):
             raise ValueError(f"rules_seconds is {self.rules_seconds}; it must be a number of seconds over 0")
 
@@ -57,4 +63,4 @@ class PolicyConfig:
     @property
     def has_a_say(self) -> bool:
         """Whether more than the ranking decides, rules aside."""
-        return self.capped or self.fresh_share > 0.0 or self.trend_candidates > 0
+        return self.capped or self.fresh_share > 0.0 or self.trend_candidates > 0 or self.related_candidates > 0

@@ -11,7 +11,7 @@ from recency.v1 import item_pb2, recommendation_pb2
 from recency_features.history import Interaction
 from recency_server.paging import Page
 from recency_server.promotion import Promotion
-from recency_server.told import Reason, Trace
+from recency_server.told import Fact, Reason, Trace
 
 # Microseconds since 1970; an argument everywhere, so that benches and tests can drive it by event time.
 Clock = Callable[[], int]
@@ -99,6 +99,8 @@ class Placed(NamedTuple):
     promotion: str = ""
     item: item_pb2.Item | None = None
     reasons: tuple[Reason, ...] = ()
+    # What it shares with an example, or with what the user chose last, where relations are configured.
+    fact: Fact | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Language:
     because: str
     although: str
     shares: str
+    same: str
     has_words: str
     asked_for: str
     like: str
@@ -60,6 +61,7 @@ ENGLISH = Language(
     because="Because you {did}",
     although="Although you {did}",
     shares="Shares {traits} with {title}",
+    same="Same {relation} as {title}: {text}",
     has_words="Has your words: {words}",
     asked_for="Fits what you asked for",
     like="Is like {title}",
@@ -89,6 +91,7 @@ CHINESE = Language(
     because="因为您{did}",
     although="尽管您{did}",
     shares="与《{title}》的共同点：{traits}",
+    same="与《{title}》的{relation}相同：{text}",
     has_words="包含您提到的词：{words}",
     asked_for="符合您的要求",
     like="与《{title}》相似",

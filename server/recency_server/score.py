@@ -24,6 +24,7 @@ from recency_server.query import Query
 from recency_server.reading import User
 from recency_server.release import Release
 from recency_server.stacking import Row
+from recency_server.told import Fact
 
 # Items that one row of a batch names to `scorer`; more make more rows.
 _PART = 2_000
@@ -40,6 +41,7 @@ class Scored:
     unsteered  logits without the steer, by item id, of the first ones; None where there is no steer. A steer moves the
                order, not the chance: that was fitted without one.
     others     items that came from elsewhere than `source`, with where from
+    facts      what items share with the examples, or with what the user chose last, where the deployment has relations
     """
 
     ranked: Iterable[tuple[str, float]]
@@ -48,6 +50,7 @@ class Scored:
     unsteered: Mapping[str, float] | None = None
     degraded: tuple[str, ...] = ()
     others: Mapping[str, recommendation_pb2.Source] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
     def source_of(self, item_id: str) -> recommendation_pb2.Source:
         """Where an item came from."""
@@ -61,7 +64,8 @@ class Scored:
         new = [(item_id, score) for item_id, score in more.ranked if item_id not in there]
         unsteered = None if self.unsteered is None else {**(more.unsteered or {}), **self.unsteered}
         ranked = sorted([*own, *new], key=lambda pair: -pair[1])
-        return replace(self, ranked=ranked, unsteered=unsteered, others={item_id: source for item_id, _ in new})
+        others = {**self.others, **{item_id: source for item_id, _ in new}}
+        return replace(self, ranked=ranked, unsteered=unsteered, others=others)
 
 
 class Lanes:

@@ -19,6 +19,14 @@ class Reason(NamedTuple):
     contribution: float = 0.0
 
 
+class Fact(NamedTuple):
+    """What an item has in common with another one: the same text under a relation (an attribute, categories, provider)."""
+
+    relation: str
+    text: str
+    item_id: str
+
+
 class LeftOut(NamedTuple):
     """Items that one cause kept out: their number, and some of them."""
 

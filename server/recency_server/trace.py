@@ -114,11 +114,16 @@ def left_out(
 
 
 def _by_source(scored: Scored, ranked: list[str], placed: Iterable[Placed]) -> dict[str, int]:
-    """How many items each source gave. What promotions and new items have in the slate they gave besides."""
+    """How many items each source gave. What promotions and new items have in the slate they gave besides; what is
+    related is told by relation."""
     name = recommendation_pb2.Source.Name
-    counts = {
-        name(source): number for source, number in Counter(scored.source_of(item_id) for item_id in ranked).items()
-    }
+
+    def told(item_id: str) -> str:
+        source = scored.source_of(item_id)
+        related = source == recommendation_pb2.SOURCE_RELATED
+        return f"{name(source)}:{scored.facts[item_id].relation}" if related else name(source)
+
+    counts = dict(Counter(map(told, ranked)))
     counts.setdefault(name(scored.source), 0)
     for one in placed:
         if one.source != scored.source_of(one.item_id):

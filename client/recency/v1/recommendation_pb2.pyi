@@ -27,6 +27,7 @@ class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_NEW: _ClassVar[Source]
     SOURCE_CANDIDATE: _ClassVar[Source]
     SOURCE_PROMOTION: _ClassVar[Source]
+    SOURCE_RELATED: _ClassVar[Source]
 
 class ReasonKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -47,6 +48,7 @@ SOURCE_TREND: Source
 SOURCE_NEW: Source
 SOURCE_CANDIDATE: Source
 SOURCE_PROMOTION: Source
+SOURCE_RELATED: Source
 REASON_KIND_UNSPECIFIED: ReasonKind
 REASON_KIND_BEHAVIOUR: ReasonKind
 REASON_KIND_CONTENT: ReasonKind

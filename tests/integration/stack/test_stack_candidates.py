@@ -39,6 +39,8 @@ class Blended:
 def blended(stack: ServedStack) -> Iterator[Blended]:
     variables = {
         "RECENCY_POLICY_TREND_CANDIDATES": "100",
+        "RECENCY_POLICY_RELATIONS": "provider",
+        "RECENCY_POLICY_RELATED_CANDIDATES": "20",
         "RECENCY_POLICY_FRESH_SHARE": "0.2",
         # New is what came after the release: all films of these tests are young.
         "RECENCY_POLICY_FRESH_DAYS": "0",
@@ -126,3 +128,27 @@ def test_what_trended_before_a_start_trends_after_it_until_who_liked_it_is_erase
         lambda: blended.score(blended.client) < risen - 0.05,
         lambda: f"without the six it falls from {risen}: {blended.score(blended.client)}",
     )
+
+
+def test_what_shares_a_fact_with_an_example_is_ranked_beside_it_and_the_reason_names_the_fact(
+    blended: Blended, here: Recency
+) -> None:
+    # Words that nothing else in the catalogue is like stay behind what retrieval finds for an example.
+    words = ("Ledger of drainage permits", "Index of harbour tariffs", "Register of weights and measures")
+    films = [
+        Item(item_id=f"maker-{number}", title=title, provider="Example Pictures") for number, title in enumerate(words)
+    ]
+    token = here.upsert_items(films).consistency_token
+    try:
+        slate = blended.client.recommend(
+            "", seed_item_ids=["maker-0"], page_size=200, explain=True, trace=True, consistency_token=token
+        )
+        assert not slate.degraded, slate.degraded_reason
+        reasons = {place.item_id: place.reasons for place in slate.recommendations}
+        for item_id in ("maker-1", "maker-2"):
+            named = [r for r in reasons[item_id] if r.text == f"Same provider as {words[0]}: Example Pictures"]
+            assert [reason.item_id for reason in named] == ["maker-0"]
+        plain = here.recommend("", seed_item_ids=["maker-0"], page_size=200, explain=True, consistency_token=token)
+        assert not any("Same provider" in r.text for place in plain.recommendations for r in place.reasons)
+    finally:
+        here.delete_items([film.item_id for film in films])

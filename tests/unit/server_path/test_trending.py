@@ -8,7 +8,7 @@ from recency.v1 import item_pb2, recommendation_pb2
 from recency_features.history import Interaction
 from recency_server.attributes import Attributes
 from recency_server.parts import Parts
-from recency_server.policy_config import MOST_TREND_CANDIDATES, PolicyConfig
+from recency_server.policy_config import MOST_CANDIDATES, PolicyConfig
 from recency_server.query import Deadline, Query
 from recency_server.recommend import recommend
 from recency_server.told import Trace
@@ -81,4 +81,4 @@ def test_segments_are_what_the_user_took_up_lately() -> None:
 
 def test_more_than_is_kept_cannot_be_configured() -> None:
     with pytest.raises(ValueError, match="trend_candidates is 201; it must be from 0 to 200"):
-        PolicyConfig(trend_candidates=MOST_TREND_CANDIDATES + 1)
+        PolicyConfig(trend_candidates=MOST_CANDIDATES + 1)
