@@ -127,8 +127,9 @@ class _Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **self._variables},
-                # Ctrl-C is ours to hear; the children are told in order.
-                start_new_session=True,
+                # Ctrl-C is ours to hear; the children are told in order. Not by a session of their own: Linux shares the
+                # cores between sessions (autogroups) before it looks at what in them gives way.
+                process_group=0,
             )
         assert self._process.stdout is not None
         try:

@@ -113,8 +113,9 @@ def _by_process(command: list[str], nice: int) -> Make:
     def make(depth: str, stop: threading.Event) -> Outcome:
         arguments = [*low, sys.executable, "-P", "-m", "recency_cli", *command, "--depth", depth, "--json"]
         with tempfile.TemporaryFile() as said:
-            # A session of its own: Ctrl-C is ours to hear, and we end it.
-            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=said, start_new_session=True)
+            # A process group of its own: Ctrl-C is ours to hear, and we end it. In a session of its own it would not give
+            # way: Linux shares the cores between sessions (autogroups) before it looks at niceness.
+            process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=said, process_group=0)
             while process.poll() is None and not stop.wait(0.2):
                 pass
             if process.poll() is None:

@@ -1,6 +1,8 @@
 """Work that must not take the cores from those that answer: run in a thread of low priority.
 
-On Linux a niceness is a thread's own: lowering it takes no right, ends with the thread, and nobody has to raise it again.
+On Linux a scheduling class is a thread's own: taking the lowest needs no right, ends with the thread, and nobody has to
+raise it again. A thread of that class leaves the core in the moment in which another wakes; one of the lowest niceness stays
+to the end of its slice, some milliseconds, at each of a request's hops.
 """
 
 from __future__ import annotations
@@ -12,9 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar, TypeVarTuple
 
-# As much as the backend's loading gives way, and the exporter.
-_NICENESS = 19
-
 _T = TypeVar("_T")
 _Arguments = TypeVarTuple("_Arguments")
 
@@ -25,7 +24,8 @@ def giving_way(call: Callable[[*_Arguments], _T], *arguments: *_Arguments) -> _T
 
     def run() -> None:
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+            # 0 is this thread.
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         try:
             outcome.set_result(call(*arguments))
         except BaseException as error:

@@ -141,7 +141,8 @@ class LocalTriton:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
+                # For killpg. Not a session: what gives way in a session does so to nobody outside (Linux autogroups).
+                process_group=0,
             )
         try:
             self._wait_ready()

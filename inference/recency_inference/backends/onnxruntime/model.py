@@ -15,21 +15,25 @@ import sys
 import threading
 from pathlib import Path
 
-_LOADING_NICENESS = 19
-
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, Path(__file__).with_name("site_packages.txt").read_text(encoding="utf-8").strip())
 
 
+def _give_way():
+    """Puts this thread into the idle class, for good: leaving it would need a right."""
+    with contextlib.suppress(OSError):
+        # 0 is this thread.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def _giving_way(call, *arguments):
-    """What `call` gives, run in a thread of low priority: a version that loads must not take the cores from those that
-    answer. The priority is that thread's alone, and it ends with it: lowering it takes no right, raising it again would.
+    """What `call` gives, run in a thread of the idle class: a version that loads must not take the cores from those that
+    answer. The class is that thread's alone, and it ends with it: taking it needs no right, leaving it would.
     """
     outcome = []
 
     def run():
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADING_NICENESS)
+        _give_way()
         try:
             outcome.append((call(*arguments), None))
         except BaseException as error:
@@ -67,6 +71,10 @@ class TritonPythonModel:
         _require_same("inputs", self._inputs, [tensor["name"] for tensor in config["input"]], path)
         _require_same("outputs", self._outputs, [tensor["name"] for tensor in config["output"]], path)
         self._batched = config.get("max_batch_size", 0) > 0
+
+    def finalize(self):
+        """What is left of this process is its end, which takes the interpreter and the system 0.1 s of a core."""
+        _give_way()
 
     def execute(self, requests):
         """One response a request, in order."""
