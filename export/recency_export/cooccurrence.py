@@ -16,7 +16,7 @@ import numpy.typing as npt
 import scipy.sparse as sparse
 
 from recency_export.dataset import Dataset
-from recency_export.evaluate import ease_weights, gram_of_users, gram_of_windows
+from recency_export.evaluate import ease_weights, gram_of_users, gram_of_windows, pair_counts
 from recency_export.settings import RankerSettings
 
 KINDS = 3
@@ -75,11 +75,7 @@ def _dense(sequences: Sequences, items: int) -> npt.NDArray[np.float32]:
     table = np.empty((items, items, KINDS), dtype=np.float32)
     table[:, :, 0] = ease_weights(gram_of_windows(sequences, items, _WINDOW), 150.0)
     table[:, :, 1] = _cosine(gram_of_users(sequences, items))
-    following = np.zeros((items, items))
-    for lag, pairs in _pairs(sequences, _STEPS):
-        following += 0.5 ** (lag - 1) * np.bincount(
-            pairs[0].astype(np.int64) * items + pairs[1], minlength=items * items
-        ).reshape(items, items)
+    following = pair_counts(sequences, items, [0.5**step for step in range(_STEPS)])
     table[:, :, 2] = following / (following.sum(1, keepdims=True) + _SMOOTHING)
     return table.reshape(items * items, KINDS)
 

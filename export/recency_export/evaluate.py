@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sparse
 
 from recency_export.errors import NonFinite
+
+_PAIRS_AT_ONCE = 4_000_000
 
 Floats = npt.NDArray[np.float32]
 
@@ -91,27 +94,40 @@ def ease_weights(gram_NN: npt.NDArray[np.float64], regularisation: float) -> Flo
 
 def gram_of_users(sequences: Sequence[npt.NDArray[np.integer]], items: int) -> npt.NDArray[np.float64]:
     """XᵀX of the users' sets of items."""
-    gram = np.zeros((items, items))
-    for sequence in sequences:
-        unique = np.unique(sequence)
-        gram[np.ix_(unique, unique)] += 1.0
-    return gram
+    sets = [np.unique(sequence) for sequence in sequences]
+    ends = np.cumsum([0, *map(len, sets)])
+    columns = np.concatenate([*sets, np.zeros(0, dtype=np.int64)])
+    users = sparse.csr_matrix((np.ones(ends[-1]), columns, ends), shape=(len(sets), items))
+    return np.asarray((users.T @ users).toarray())
 
 
 def gram_of_windows(
     sequences: Sequence[npt.NDArray[np.integer]], items: int, window: int = 20
 ) -> npt.NDArray[np.float64]:
     """XᵀX of sliding windows over the sequences: a pair of events counts in every window that holds both."""
-    gram = np.zeros(items * items)
-    for lag in range(window):
-        older = [sequence[: len(sequence) - lag] for sequence in sequences if len(sequence) > lag]
-        newer = [sequence[lag:] for sequence in sequences if len(sequence) > lag]
-        if not older:
-            break
-        pairs = np.concatenate(older).astype(np.int64) * items + np.concatenate(newer)
-        counts = np.bincount(pairs, minlength=items * items).astype(np.float64) * (window - lag)
-        gram += counts if lag == 0 else counts + counts.reshape(items, items).T.ravel()
-    return gram.reshape(items, items) / window
+    flat = np.concatenate([*sequences, np.zeros(0, dtype=np.int64)])
+    same = np.bincount(flat, minlength=items) * float(window)
+    later = pair_counts(sequences, items, [float(window - lag) for lag in range(1, window)])
+    return (later + later.T + np.diag(same)) / window
+
+
+def pair_counts(
+    sequences: Sequence[npt.NDArray[np.integer]], items: int, weights: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """[older, newer]: how often an item came 1, 2, … events after another one, each time counted with that lag's weight."""
+    flat = np.concatenate([*sequences, np.zeros(0, dtype=np.int64)]).astype(np.int64)
+    user = np.repeat(np.arange(len(sequences)), [len(sequence) for sequence in sequences])
+    counted = np.zeros(items * items)
+    pairs, each = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    for lag, weight in enumerate(weights, 1):
+        found = (flat[:-lag] * items + flat[lag:])[user[:-lag] == user[lag:]]
+        pairs.append(found)
+        each.append(np.full(len(found), weight))
+        # Together, for a table of all items is much to go through for the pairs of one lag; not so many that memory fills.
+        if lag == len(weights) or sum(map(len, pairs)) > _PAIRS_AT_ONCE:
+            counted += np.bincount(np.concatenate(pairs), np.concatenate(each), minlength=items * items)
+            pairs, each = [], []
+    return counted.reshape(items, items)
 
 
 Score = Callable[[npt.NDArray[np.integer]], Floats]

@@ -23,7 +23,7 @@ class LatencySettings:
     largest_ratio: float = 2.0
     # Calls of each in a round, and requests in each call.
     calls: int = 100
-    batch: int = 8
+    batch: int = 4
     # A candidate is too slow when it is in every round: one burst of somebody else's work must not decide.
     rounds: int = 3
 

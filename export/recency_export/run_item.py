@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from recency_export.activate import decide, ready_targets, wait_served
@@ -56,6 +57,13 @@ def run_item(
         wait_for_learner(store, manifest.item_space, store.last_sequence(), CATCH_UP_SECONDS)
         timed.done("learner", time.monotonic() - begun, False)
     record = item_release(store, releases, config.workspace, parent, timed, clock(), _key(store, parent), config.place)
+    # Meanwhile the agents load it.
+    begun = time.monotonic()
+    timed.started("evidence")
+    evidence = evidence_from_log(
+        store, record.release, release_folder(record, releases), release_folder(parent, releases), (), config.seed
+    )
+    timed.done("evidence", time.monotonic() - begun, False)
     begun = time.monotonic()
     timed.started("ready")
     targets = ready_targets(
@@ -64,9 +72,7 @@ def run_item(
     timed.done("ready", time.monotonic() - begun, False)
     begun = time.monotonic()
     timed.started("gate")
-    evidence = evidence_from_log(
-        store, record.release, release_folder(record, releases), release_folder(parent, releases), targets, config.seed
-    )
+    evidence = replace(evidence, targets=targets)
     judged = decide(store, evidence, parent.release, config.gate, lease)
     timed.done("gate", time.monotonic() - begun, False)
     served = None

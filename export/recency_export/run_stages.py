@@ -173,9 +173,12 @@ def run_export(desk: Desk, folder: Path) -> None:
     _write(folder / "facts.json", facts)
 
 
-def run_evaluate(desk: Desk, parent: Parent, folder: Path, advance: Advance) -> None:
+def run_evaluate(desk: Desk, parent: Parent, space: Parent, folder: Path, advance: Advance) -> None:
     """Writes cases.npz (candidate and parent on the newest events, on old ones, and who stands in whose slates),
-    metrics.json and calibration.json, training.png and comparison.png."""
+    metrics.json and calibration.json, training.png and comparison.png.
+
+    On the newest events the parent answers as `space`, the full release that its weights are of: an item release has learned
+    these very events, and its tables count them."""
     config, data = desk.config, desk.data
     targets = targets_of(data, desk.plan.after)
     newest = whole_cases(data, data.held_out)
@@ -183,16 +186,24 @@ def run_evaluate(desk: Desk, parent: Parent, folder: Path, advance: Advance) -> 
     positive = np.flatnonzero((targets.new > 0) | (targets.last > 0))
     asking = _asking(data, positive, config.seed)
     judged, published = desk.serving(JUDGED, held_out_too=False), desk.published
-    snapshot, trained = desk.snapshot, desk.trained
-    beside = parent_serving(
-        parent, trained, desk.item_ids, snapshot.text_vectors, snapshot.directions, data, desk.plan.after
-    )
+
+    def beside(release: Parent) -> Serving:
+        snapshot = desk.snapshot
+        vectors, directions = snapshot.text_vectors, snapshot.directions
+        return parent_serving(release, desk.trained, desk.item_ids, vectors, directions, data, desk.plan.after)
+
+    serves = beside(parent)
+    unlearned = serves if space == parent else beside(space)
     parts: dict[str, Answers] = {}
     # The newest events are asked of the state that has not seen them, all else of what is published.
-    for number, (kind, cases, candidate) in enumerate(
-        (("newest", newest, judged), ("old", old, published), ("slates", asking, published))
+    for number, (kind, cases, candidate, before) in enumerate(
+        (
+            ("newest", newest, judged, unlearned),
+            ("old", old, published, serves),
+            ("slates", asking, published, serves),
+        )
     ):
-        for place, (name, serving) in enumerate((("candidate", candidate), ("parent", beside))):
+        for place, (name, serving) in enumerate((("candidate", candidate), ("parent", before))):
             parts[f"{name}_{kind}"] = answers(serving, data, cases, desk.limit, config.seed)
             advance(2 * number + place + 1, 6, f"{name}, {kind}")
     exposed = shown_counts(parts["parent_slates"].top, len(desk.item_ids))

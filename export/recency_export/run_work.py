@@ -214,7 +214,8 @@ def _evaluate(work: RunWork, folder: Path) -> None:
     from recency_export.parent import Parent
     from recency_export.run_stages import run_evaluate
 
-    run_evaluate(work.desk, Parent.read(work.folder_of(work.parent)), folder, work.advance("evaluate"))
+    parent, space = (Parent.read(work.folder_of(record)) for record in (work.parent, work.space))
+    run_evaluate(work.desk, parent, space, folder, work.advance("evaluate"))
 
 
 def _write(path: Path, value: Any) -> None:

@@ -6,104 +6,26 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from exporter_nursery import KILLED, NOW_MICROS, Nursery, small_config
-from small_shop import export_word_average, make_event, make_item, shop
+from exporter_nursery import KILLED, NOW_MICROS, Nursery, manifest_of, opened, states_of
+from small_shop import make_event
 
-import recency_export.text_encoder as text_encoder_module
 from recency_export.activate import decide
 from recency_export.evidence import Evidence
 from recency_export.exporter_lease import only_exporter
 from recency_export.gate_settings import GateSettings
-from recency_export.pipeline import bootstrap
-from recency_export.progress import Silent
 from recency_store.errors import LeaseLost
 from recency_store.manifest import Manifest, verify
-from recency_store.records import NewItem, ReleaseRecord, ReleaseState
-from recency_store.sqlite import SqliteStore, open_sqlite
+from recency_store.records import ReleaseRecord, ReleaseState
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 _SEED = 5
 FAULTS = range(60)
 QUICK = FAULTS[::6]
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    made = Nursery()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with 200 items, release 1, and feedback that came after it, a new item's among it."""
-    root = tmp_path_factory.mktemp("exporter") / "base"
-    root.mkdir()
-    encoder = root.parent / "encoder"
-    encoder.mkdir()
-    for name in ("model.safetensors", "tokenizer.json", "config.json"):
-        (encoder / name).write_text("read by nobody: the text encoder is made in another way")
-    source = shop(users=60)
-    with _opened(root) as store, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_encoder_module, "export_encoder", export_word_average)
-        items = [NewItem(item.item()) for item in source.list_items(1_000)]
-        store.upsert_items(items, NOW_MICROS)
-        store.append([logged.event() for logged in source.scan_log()])
-        bootstrap(store, root / "releases", small_config(root), Silent(), lambda: NOW_MICROS)
-        shutil.rmtree(root / "workspace")
-        store.upsert_items([make_item(200)], NOW_MICROS)
-        for number in range(120):
-            item = 200 if number % 10 == 0 else number * 7 % 200
-            micros = NOW_MICROS - 1_000_000 * (200 - number)
-            store.append([make_event(10_000 + number, f"user-{number % 12}", f"item-{item:03}", micros)])
-    return root
-
-
-class _opened:
-    def __init__(self, root: Path) -> None:
-        self._store = open_sqlite(root / "store.db")
-
-    def __enter__(self) -> SqliteStore:
-        return self._store
-
-    def __exit__(self, *_: object) -> None:
-        self._store.close()
-
-
-@pytest.fixture(scope="module")
-def copied(base: Path) -> Callable[[str], Path]:
-    """A copy of the base: another store, the same files of release 1 by hard links."""
-
-    def copy(name: str) -> Path:
-        root = base.parent / name
-        shutil.copytree(base / "releases", root / "releases", copy_function=os.link)
-        shutil.copyfile(base / "store.db", root / "store.db")
-        return root
-
-    return copy
-
-
-@pytest.fixture(scope="module")
-def unkilled(nursery: Nursery, copied: Callable[[str], Path]) -> tuple[list[str], str]:
-    """The operations of a run that nothing happens to, and its manifest."""
-    root = copied("unkilled")
-    ran = nursery.run(root)
-    assert ran["status"] == 0, ran["errors"]
-    return ran["operations"], _manifest(root)
-
-
-def _manifest(root: Path) -> str:
-    return (root / "releases" / "2" / "manifest.json").read_text(encoding="utf-8")
-
-
-def _states(root: Path) -> dict[int, ReleaseState]:
-    with _opened(root) as store:
-        return {record.release: record.state for record in store.list_releases()}
 
 
 @pytest.fixture(params=FAULTS)
@@ -128,7 +50,7 @@ def test_a_run_that_is_killed_at_any_file_operation_is_gone_on_with_to_the_same_
     assert ran["status"] == KILLED
     where = f"killed before operation {kill_at} of {len(operations)}: {ran['operations'][-1]}"
     print(where)
-    states = _states(root)
+    states = states_of(root)
     active = [number for number, state in states.items() if state is ReleaseState.ACTIVE]
     assert len(active) == 1, where
     verify(root / "releases" / str(active[0]))
@@ -137,8 +59,8 @@ def test_a_run_that_is_killed_at_any_file_operation_is_gone_on_with_to_the_same_
     again = nursery.run(root)
 
     assert again["status"] == 0, f"{where}; then {again['errors']}"
-    assert _states(root) == {1: ReleaseState.RETIRED, 2: ReleaseState.ACTIVE}, where
-    assert _manifest(root) == expected, where
+    assert states_of(root) == {1: ReleaseState.RETIRED, 2: ReleaseState.ACTIVE}, where
+    assert manifest_of(root) == expected, where
     verify(root / "releases" / "2")
     shutil.rmtree(root)
 
@@ -155,12 +77,12 @@ def test_a_disk_that_fills_up_is_named_and_what_serves_goes_on(
 
     assert ran["status"] == 1
     assert "the disk is full" in ran["errors"][0]
-    assert _states(root) == {1: ReleaseState.ACTIVE}
+    assert states_of(root) == {1: ReleaseState.ACTIVE}
     verify(root / "releases" / "1")
     assert not list((root / "releases").glob(".*"))
 
     assert nursery.run(root)["status"] == 0
-    assert _manifest(root) == expected
+    assert manifest_of(root) == expected
     shutil.rmtree(root)
 
 
@@ -170,17 +92,17 @@ def test_traffic_that_goes_on_does_not_make_a_killed_run_begin_again(
     operations, expected = unkilled
     root = copied("traffic")
     assert nursery.run(root, kill_at=operations.index("rename fine_tune.partial") + 3)["status"] == KILLED
-    with _opened(root) as store:
+    with opened(root) as store:
         store.append([make_event(20_000, "user-3", "item-005", NOW_MICROS)])
 
     again = nursery.run(root)
 
     assert again["status"] == 0, again["errors"]
     assert "mkdir fine_tune.partial" not in again["operations"]
-    assert _manifest(root) == expected
+    assert manifest_of(root) == expected
     # The newer event is the next release's.
     assert nursery.run(root)["status"] == 0
-    assert _states(root)[3] is ReleaseState.ACTIVE
+    assert states_of(root)[3] is ReleaseState.ACTIVE
 
 
 def test_where_nothing_is_new_no_release_is_made(
@@ -189,14 +111,14 @@ def test_where_nothing_is_new_no_release_is_made(
     root = copied("nothing")
     assert nursery.run(root)["status"] == 0
     assert nursery.run(root)["status"] == 0
-    assert set(_states(root)) == {1, 2}
+    assert set(states_of(root)) == {1, 2}
 
 
 def test_a_second_exporter_hears_who_is_at_work_and_changes_nothing(
     nursery: Nursery, copied: Callable[[str], Path]
 ) -> None:
     root = copied("two")
-    with _opened(root) as store:
+    with opened(root) as store:
         with only_exporter(store, root / "elsewhere", 30.0, lambda: NOW_MICROS):
             (said,) = nursery.run(root)["errors"]
             assert str(root / "elsewhere") in said
@@ -204,12 +126,12 @@ def test_a_second_exporter_hears_who_is_at_work_and_changes_nothing(
         with only_exporter(store, root / "workspace", 30.0, lambda: NOW_MICROS):
             (said,) = nursery.run(root)["errors"]
             assert f"process {os.getpid()} is exporting" in said
-    assert _states(root) == {1: ReleaseState.ACTIVE}
+    assert states_of(root) == {1: ReleaseState.ACTIVE}
 
 
 def test_an_exporter_that_lost_its_lease_activates_nothing(copied: Callable[[str], Path]) -> None:
     root, now = copied("lost"), [NOW_MICROS]
-    with _opened(root) as store:
+    with opened(root) as store:
         manifest = Manifest.from_json(store.get_release(1).manifest_json, "release 1")
         later = replace(manifest, release=7)
         store.put_release(ReleaseRecord(7, ReleaseState.CANDIDATE, "", "", 1, 0, manifest_json=later.to_json()))
@@ -218,7 +140,7 @@ def test_an_exporter_that_lost_its_lease_activates_nothing(copied: Callable[[str
             with only_exporter(store, root / "other", 30.0, lambda: now[0]), pytest.raises(LeaseLost):
                 decide(store, Evidence(7, root / "releases" / "7"), 1, GateSettings(), lease)
         assert store.get_release(7).state is ReleaseState.CANDIDATE
-        assert _states(root)[1] is ReleaseState.ACTIVE
+        assert states_of(root)[1] is ReleaseState.ACTIVE
 
 
 def test_a_candidate_whose_parent_serves_no_longer_is_given_up_with_its_reason(
@@ -229,8 +151,8 @@ def test_a_candidate_whose_parent_serves_no_longer_is_given_up_with_its_reason(
     # The last write but one, which gives the lease back, is the one that makes the candidate serve.
     commits = [place for place, operation in enumerate(operations, 1) if operation == "commit"]
     assert nursery.run(root, kill_at=commits[-2])["status"] == KILLED
-    assert _states(root) == {1: ReleaseState.ACTIVE, 2: ReleaseState.CANDIDATE}
-    with _opened(root) as store:
+    assert states_of(root) == {1: ReleaseState.ACTIVE, 2: ReleaseState.CANDIDATE}
+    with opened(root) as store:
         first = store.get_release(1)
         again = replace(Manifest.from_json(first.manifest_json, "release 1"), release=9)
         store.put_release(replace(first, release=9, state=ReleaseState.CANDIDATE, manifest_json=again.to_json()))
@@ -239,7 +161,7 @@ def test_a_candidate_whose_parent_serves_no_longer_is_given_up_with_its_reason(
     ran = nursery.run(root)
 
     assert ran["status"] == 0, ran["errors"]
-    with _opened(root) as store:
+    with opened(root) as store:
         assert store.get_release(2).state is ReleaseState.REJECTED
         assert "given up: release" in store.get_release(2).reason
         active = store.active_release()

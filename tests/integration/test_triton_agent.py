@@ -158,6 +158,8 @@ def test_a_killed_triton_or_stub_comes_back_with_what_is_wanted_and_a_clean_stop
     (repository / "recommender" / "8" / "model.onnx").unlink()
 
     killed = server_pid(own_triton.data)
+    # In a session of its own nothing in it would give way to a gateway (Linux autogroups).
+    assert os.getsid(killed) == os.getsid(0)
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: not own_triton.is_ready(1), "it is not called ready any more")
     own_triton.wait_ready(1)

@@ -17,7 +17,11 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recency_store.records import ReleaseState
+    from recency_store.sqlite import SqliteStore
 
 KILLED = 77
 NOW_MICROS = 1_700_000_000_000_000
@@ -74,6 +78,32 @@ def small_config(root: Path) -> Any:
         tune=TuneSettings(epochs=1, last_epochs=1, least_replay=50, old_cases=10, adversarial="none"),
         run=RunSettings(served_seconds=0.0),
     )
+
+
+class opened:
+    """A root's store, for a `with`."""
+
+    def __init__(self, root: Path) -> None:
+        from recency_store.sqlite import open_sqlite
+
+        self._store = open_sqlite(root / "store.db")
+
+    def __enter__(self) -> SqliteStore:
+        return self._store
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+
+def manifest_of(root: Path, release: int = 2) -> str:
+    """The text of a release's manifest."""
+    return (root / "releases" / str(release) / "manifest.json").read_text(encoding="utf-8")
+
+
+def states_of(root: Path) -> dict[int, ReleaseState]:
+    """The state of each release."""
+    with opened(root) as store:
+        return {record.release: record.state for record in store.list_releases()}
 
 
 def _count_operations(reached: Callable[[str], None]) -> None:
