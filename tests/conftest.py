@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,9 @@ def films(tmp_path_factory: pytest.TempPathFactory, local_triton: None) -> DataF
         write_items(store, items, len(items), now, Silent())
         write_events(store, events, len(events), Silent())
     assert folder.run("export", "bootstrap")["state"] == "ACTIVE"
+    # An exporter empties its workspace when somebody was erased.
+    for stage in ("snapshot", "dataset"):
+        shutil.copytree(folder.path / "workspace" / stage, folder.path / "trained-on" / stage, copy_function=os.link)
     return folder
 
 

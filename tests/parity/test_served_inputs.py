@@ -82,9 +82,9 @@ class Replay:
 
 @pytest.fixture(scope="module")
 def replay(stack: ServedStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
-    workspace = stack.folder.path / "workspace"
-    snapshot = read_snapshot(workspace / "snapshot" / "snapshot.npz")
-    data = read_dataset(workspace / "dataset" / "dataset.npz")
+    trained_on = stack.folder.path / "trained-on"
+    snapshot = read_snapshot(trained_on / "snapshot" / "snapshot.npz")
+    data = read_dataset(trained_on / "dataset" / "dataset.npz")
     events = data.held_out
     # Of each user the last one: the most that there is to get wrong.
     last = {int(user): int(event) for user, event in zip(data.user_of[events], events, strict=True)}
