@@ -22,7 +22,7 @@ class LatencySettings:
     # Of the median and of the 99th percentile, the candidate's over the parent's: the worse of the two.
     largest_ratio: float = 2.0
     # Calls of each in a round, and requests in each call.
-    calls: int = 100
+    calls: int = 60
     batch: int = 4
     # A candidate is too slow when it is in every round: one burst of somebody else's work must not decide.
     rounds: int = 3

@@ -18,7 +18,7 @@ from recency_export.cases import Cases, short_cases, whole_cases
 from recency_export.dataset import Dataset
 from recency_export.errors import NonFinite
 from recency_export.evaluate import RankMetrics, rank_metrics
-from recency_export.serving import Ranker, Serving
+from recency_export.serving import FROM_TABLES, Ranker, Serving
 from recency_export.settings import RankerSettings
 from recency_export.train import Advance
 
@@ -124,7 +124,9 @@ def _fit_mlp(
         order = rng.permutation(rows)
         for at in range(0, len(order), settings.cases_per_batch):
             part = torch.from_numpy(order[at : at + settings.cases_per_batch])
-            logits = ranker(base[part], inputs[part]).masked_fill(~usable[part], -torch.inf)
+            # Else it would never have met a fresh item, and read it by guess (Volkovs et al., DropoutNet, 2017).
+            fresh = torch.rand(base[part].shape) < settings.fresh_dropout
+            logits = ranker(base[part], as_fresh(inputs[part], fresh)).masked_fill(~usable[part], -torch.inf)
             loss: Tensor = -torch.log_softmax(logits, dim=1)[:, -1].mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -133,6 +135,13 @@ def _fit_mlp(
     if not all(bool(torch.isfinite(parameter).all()) for parameter in ranker.parameters()):
         raise NonFinite("the ranker's weights are not finite; lower ranker.learning_rate")
     return ranker.eval()
+
+
+def as_fresh(features_BCF: Tensor, fresh_BC: Tensor) -> Tensor:
+    """The features of candidates, some of them as if no table held them yet."""
+    from_tables_F = torch.zeros(features_BCF.shape[2], dtype=torch.bool)
+    from_tables_F[list(FROM_TABLES)] = True
+    return features_BCF.masked_fill(fresh_BC.unsqueeze(2) & from_tables_F, 0.0)
 
 
 def _logits(

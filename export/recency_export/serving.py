@@ -28,6 +28,8 @@ from recency_features.spec import TREND_HALF_LIVES_SECONDS
 
 TRENDS = len(TREND_HALF_LIVES_SECONDS)
 FEATURES = 2 * KINDS + TRENDS + 7
+# The features that are looked up in a release's tables: together with the history, and popularity. A fresh item has 0 there.
+FROM_TABLES = (*range(2 * KINDS), 2 * KINDS + TRENDS + 1)
 # Lengths of a history from which on the next trend gain applies.
 _LENGTHS = (1, 2, 3, 5, 8, 12, 20)
 # After how many positions back an event counts half, by the kind of co-occurrence.

@@ -79,6 +79,8 @@ class RankerSettings:
     cases_per_batch: int = 128
     # Share of cases that are repeated with a history cut to a few events, as a new user's.
     short_share: float = 0.35
+    # Share of the candidates that a step of the fit reads as fresh items, which no table holds (docs/decisions/0128).
+    fresh_dropout: float = 0.1
     # Dense tables up to this many items, neighbour lists beyond.
     dense_items: int = 4_000
     neighbours: int = 64

@@ -101,7 +101,6 @@ def test_new_items_get_their_share_of_the_places_and_it_is_measured(blended: Ble
             slate = blended.client.recommend(user_id, page_size=10, exploration=0.3, consistency_token=token)
             fresh = [place for place in slate.recommendations if place.item_id.startswith("fresh-")]
             assert len(fresh) >= 2
-            assert Source.NEW in {place.source for place in fresh} or len(fresh) > 2
             # Where the others stand hangs on the new ones: nobody can tell their chances.
             assert all(place.propensity is None for place in slate.recommendations)
         after = [blended.counter(f"recency_{name}_total") for name in ("places", "fresh_places", "fresh_given_places")]

@@ -13,6 +13,7 @@ from recency_export.cases import whole_cases
 from recency_export.dataset import read_dataset, training_batches
 from recency_export.onnx_session import feed, open_model
 from recency_export.parity import check_parity, made_up_request
+from recency_export.ranker import as_fresh
 from recency_export.snapshot import read_snapshot
 from recency_export.stages import assemble
 from recency_features.golden import TOLERANCE, golden_request, read_golden
@@ -144,3 +145,23 @@ def test_training_never_reads_what_comes_later(bootstrapped: Bootstrapped, place
     with torch.no_grad():
         one, other = (serving.users(v, types, ages, length)[0, : place + 1] for v in (vectors, changed))
     torch.testing.assert_close(one, other)
+
+
+def test_the_ranker_is_fitted_on_fresh_items_as_it_will_read_them(bootstrapped: Bootstrapped) -> None:
+    config = bootstrapped.config
+    serving = assemble(config, config.workspace)
+    data = read_dataset(config.workspace / "dataset" / "dataset.npz")
+    cases = whole_cases(data, data.held_out[:6])
+    user = case_users(data, cases, config.model.history_length, serving.items.shape[1])
+    known = torch.arange(60, dtype=torch.int32).repeat(6, 1)
+    base, log_trend = torch.randn(6, 60), torch.rand(6, 60, 3)
+    with torch.no_grad():
+        features = serving.features(user, known, base, log_trend)
+        served = serving.features(user, known + serving.items.shape[0], base, log_trend)
+    fresh = torch.rand(6, 60) < 0.5
+    fitted = as_fresh(features, fresh)
+    assert (features[fresh] != fitted[fresh]).any()
+    torch.testing.assert_close(fitted[~fresh], features[~fresh])
+    # What a user has consumed already is known of known items alone.
+    new = fresh & ~torch.from_numpy(np.isin(known.numpy(), user.history_ids.numpy()))
+    torch.testing.assert_close(fitted[new], served[new])

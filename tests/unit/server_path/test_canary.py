@@ -137,7 +137,7 @@ async def test_a_slow_canary_ends_itself_and_does_not_slow_the_others(
     place(store, tmp_path, 2, ReleaseState.CANARY, 0.5)
     async with opened(canary=QUICK) as parts:
         await with_canary(parts)
-        inference.delays_seconds[2] = 0.2
+        inference.delays_seconds[2] = 0.8
         answered: list[int] = []
 
         async def one(user: str) -> None:
