@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recency_features.golden import write_golden
-from recency_features.history import Interaction
-from recency_features.trends import Trends
+from recency_features.trends import Trends, to_fold
 from recency_store.manifest import MANIFEST, Manifest, file_entry, read_manifest
 from recency_store.records import LoggedEvent
 
@@ -49,5 +48,5 @@ def trends_of(log: Iterable[LoggedEvent], half_lives_seconds: tuple[float, ...])
     trends = Trends(half_lives_seconds)
     events = iter(log)
     while some := list(islice(events, _CHUNK)):
-        trends.fold([Interaction(event.item_id, event.type, event.time_micros) for event in some])
+        trends.fold(to_fold(some))
     return trends

@@ -95,7 +95,7 @@ def reordered(tables: dict[str, npt.NDArray[Any]], order: npt.NDArray[np.int64])
 def _without_trends(base: Path, manifest: Manifest, item_ids: list[str]) -> list[GoldenCase]:
     """The base's golden cases as its graphs answer them where nothing is known of trends."""
     recommender, scorer = (open_model(base / name / "model.onnx") for name in (RECOMMENDER, SCORER))
-    still_NT = np.zeros((len(item_ids), len(manifest.trend_half_lives_seconds)), dtype=np.float32)
+    still_NT = np.zeros((len(item_ids), manifest.trend_width), dtype=np.float32)
     cases = []
     for case in read_golden(base / "golden.json"):
         request = golden_request(case, item_ids, still_NT, manifest.dim, manifest.history_length)

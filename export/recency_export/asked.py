@@ -95,7 +95,7 @@ class Asked:
         for row, own in enumerate(counts):
             count_values[row, : len(own)] = list(own.values())
         rows = np.array([trends.row_of.get(name, -1) for name in self.item_ids], dtype=np.intp)
-        trend_NT = trends.counts(rows, max(one.at_micros for one in asking))
+        trend_NT = trends.columns(rows, max(one.at_micros for one in asking), manifest.trend_width)
         # The overlay has a row at the least, and without a fresh item it is not in use.
         unused = len(self.release.item_ids) + len(self._fresh_RD) - len(rows)
         return {

@@ -1,6 +1,6 @@
 """Cases → what retrieval would put in front of the ranker at that moment, with everything the ranker reads.
 
-Legend of shapes: Q cases, C candidates, N items, T trend half-lives, F features, W learned width.
+Legend of shapes: Q cases, C candidates, N items, T columns of trends, F features, W learned width.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from recency_export.dataset import Dataset
 from recency_export.serving import FEATURES, TRENDS, Serving, User
 from recency_export.trend_state import trends_before
 from recency_features.history import own_counts, pad_ids
-from recency_features.spec import USER_FEATURE_DIM
+from recency_features.spec import TREND_COLUMNS, USER_FEATURE_DIM
 
 # Cases whose arrays are made together.
 _AT_ONCE = 64
@@ -89,7 +89,7 @@ def shortlists(
     width = head + others + 1
     ids = np.zeros((len(cases), width), dtype=np.int32)
     base = np.zeros((len(cases), width), dtype=np.float32)
-    log_trend = np.zeros((len(cases), width, TRENDS), dtype=np.float32)
+    log_trend = np.zeros((len(cases), width, TREND_COLUMNS), dtype=np.float32)
     usable = np.zeros((len(cases), width), dtype=np.bool_)
     rank = np.zeros(len(cases), dtype=np.int64)
     with torch.no_grad():
@@ -98,7 +98,7 @@ def shortlists(
     middle = TRENDS // 2
     for case, trend_NT in trends_before(data, cases, serving.half_lives):
         trend_NT = np.log1p(trend_NT)
-        scores = item_vectors @ user_vectors[case] + trend_NT @ weights_QT[case]
+        scores = item_vectors @ user_vectors[case] + trend_NT[:, :TRENDS] @ weights_QT[case]
         allowed = scores.copy()
         allowed[excluded[case]] = -np.inf
         target = int(cases.target[case])

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from recency.v1 import event_pb2
 from recency_export.settings import HoldoutSettings
 from recency_export.snapshot import Snapshot
 from recency_features.events import EVENT_RULES, TYPE_COUNT
@@ -39,6 +40,7 @@ class Dataset:
     offsets                   int64 [users + 1]: user u's events are offsets[u]:offsets[u+1]
     train_end                 int64 [users]: the retrieval model sees the user's events before this one
     repeat_share              of the positive events, how many were of an item that the user had consumed before
+    shown, shown_micros       items of known catalogue that impressions showed, and when, a value a showing
     """
 
     item_ids: tuple[str, ...]
@@ -50,6 +52,8 @@ class Dataset:
     offsets: npt.NDArray[np.int64]
     train_end: npt.NDArray[np.int64]
     repeat_share: float
+    shown: npt.NDArray[np.int32]
+    shown_micros: npt.NDArray[np.int64]
 
     @property
     def users(self) -> int:
@@ -86,6 +90,13 @@ class Dataset:
         """The events as the functions that training and serving share take them."""
         rows = zip(self.item.tolist(), self.type.tolist(), self.time_micros.tolist(), strict=True)
         return [Interaction(self.item_ids[item], kind, micros) for item, kind, micros in rows]
+
+    @cached_property
+    def trending(self) -> list[Interaction]:
+        """What the fold of trends takes, events and showings, in the order of time."""
+        shown = zip(self.shown.tolist(), self.shown_micros.tolist(), strict=True)
+        showings = [Interaction(self.item_ids[item], event_pb2.EVENT_TYPE_IMPRESSION, micros) for item, micros in shown]
+        return sorted([*self.interactions, *showings], key=lambda one: one.time_micros)
 
     @cached_property
     def held_out(self) -> npt.NDArray[np.int64]:
@@ -126,6 +137,8 @@ def build_dataset(snapshot: Snapshot, settings: HoldoutSettings, seed: int, afte
         offsets=offsets,
         train_end=_train_end(offsets, newest_from(snapshot.sequence[rows], offsets, after), settings, seed),
         repeat_share=_repeat_share(user, item, kind),
+        shown=snapshot.shown,
+        shown_micros=np.repeat(snapshot.shown_micros, np.diff(snapshot.shown_offsets)),
     )
 
 
@@ -251,6 +264,8 @@ def write_dataset(path: Path, data: Dataset) -> None:
         offsets=data.offsets,
         train_end=data.train_end,
         repeat_share=np.float64(data.repeat_share),
+        shown=data.shown,
+        shown_micros=data.shown_micros,
     )
 
 
@@ -267,4 +282,6 @@ def read_dataset(path: Path) -> Dataset:
             offsets=saved["offsets"],
             train_end=saved["train_end"],
             repeat_share=float(saved["repeat_share"]),
+            shown=saved["shown"],
+            shown_micros=saved["shown_micros"],
         )

@@ -1,6 +1,6 @@
 """Logged impressions → logits of what was shown and whether it was taken: what a probability should be calibrated on.
 
-Legend of shapes: Q impressions, C places (padded behind), T trend half-lives.
+Legend of shapes: Q impressions, C places (padded behind), T columns of trends.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from recency_export.serving import TRENDS, Serving
 from recency_export.snapshot import Snapshot
 from recency_export.trend_state import trends_before
 from recency_features.history import MICROS_PER_SECOND
+from recency_features.spec import TREND_COLUMNS
 
 # The newest so many impressions count, and so many items of each.
 _NEWEST = 2_000
@@ -96,8 +97,8 @@ def _scored(
         weights_QT = serving.trend_weights(lengths).numpy()
         items = serving.items.numpy()
     base = np.zeros(ids.shape, dtype=np.float32)
-    log_trend = np.zeros((*ids.shape, TRENDS), dtype=np.float32)
+    log_trend = np.zeros((*ids.shape, TREND_COLUMNS), dtype=np.float32)
     for case, trend_NT in trends_before(data, cases, serving.half_lives):
         log_trend[case] = np.log1p(trend_NT[ids[case]])
-        base[case] = items[ids[case]] @ vectors[case].numpy() + log_trend[case] @ weights_QT[case]
+        base[case] = items[ids[case]] @ vectors[case].numpy() + log_trend[case][:, :TRENDS] @ weights_QT[case]
     return Shortlists(0, ids, base, log_trend, usable, np.zeros(len(ids), dtype=np.int64))

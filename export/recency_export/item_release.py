@@ -117,7 +117,7 @@ def build_item_release(
     manifest = _manifest(base, parent, number, item_ids, learned, through, log, len(fresh))
     with _told(report, "golden"):
         rows = np.array([trends.row_of.get(item_id, -1) for item_id in item_ids], dtype=np.intp)
-        trend_NT = trends.counts(rows, manifest.trained_through_micros)
+        trend_NT = trends.columns(rows, manifest.trained_through_micros, manifest.trend_width)
         write_golden(folder / "golden.json", _golden(folder, item_ids, trend_NT, manifest))
     (folder / "metrics.json").write_text(json.dumps(manifest.metrics, indent=1, sort_keys=True), encoding="utf-8")
     return manifest

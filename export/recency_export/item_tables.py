@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recency_export.cooccurrence import KINDS, Cooccurrence, Sequences, count_together
-from recency_export.log_cases import interactions
 from recency_export.settings import RankerSettings
 from recency_features.events import rule
 from recency_features.history import Interaction
 from recency_features.standing import TakenBack, difference
+from recency_features.trends import to_fold
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
 from recency_store.records import LearnedRow, LoggedEvent, StoredItem
@@ -68,7 +68,7 @@ def read_log(store: Store, through: int, folded: int, row_of: Mapping[str, int])
         if user_id not in refusing
     ]
     come, gone = difference(unfolded, lambda user_id: store.read_user(user_id, _USER_EVENTS), set())
-    return Log(sequences, newest, events, interactions(come), interactions(gone))
+    return Log(sequences, newest, events, to_fold(come), to_fold(gone))
 
 
 def _time(entry: tuple[int, int, LoggedEvent]) -> int:

@@ -20,13 +20,13 @@ import numpy.typing as npt
 
 from recency_export.asked import AT_ONCE, Asked, Asking
 from recency_export.evidence import Evidence, Exposure, Gains, LoggedActions, Observations
-from recency_export.log_cases import events_between, interactions, next_cases, sampled_events, users_now
+from recency_export.log_cases import events_between, next_cases, sampled_events, users_now
 from recency_export.logged_slates import logged_actions, logged_slates
 from recency_export.published import Published, read_published
 from recency_export.shared_tables import read_tables
 from recency_features.events import rule
 from recency_features.spaces import place, read_spaces
-from recency_features.trends import Trends
+from recency_features.trends import Trends, to_fold
 from recency_store.manifest import Manifest
 from recency_store.protocol import Store
 from recency_store.records import LoggedEvent
@@ -149,14 +149,14 @@ class _Gathering:
         """Requests that go together, with the trends from before the first of them. Of requests older than the candidate
         the trends are the candidate's: the same for both releases."""
         trends = _trends_of(self._asked[0].release)
-        folded = 0
+        done = 0
         for begin in range(0, len(asking), AT_ONCE):
             part = asking[begin : begin + AT_ONCE]
-            upto = folded
+            upto = done
             while upto < len(self._since) and self._since[upto].sequence < part[0].sequence:
                 upto += 1
-            trends.fold(interactions(self._since[folded:upto]))
-            folded = upto
+            trends.fold(to_fold(self._since[done:upto]))
+            done = upto
             yield part, trends
 
     def _observed(self, asking: Sequence[Asking]) -> list[Observations]:

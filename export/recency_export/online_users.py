@@ -117,7 +117,7 @@ class UserVectors:
     def _empty_overlay(self, rows: int) -> tuple[RawTensor, RawTensor]:
         if rows not in self._empty:
             count = len(self._known) + rows
-            trends = len(self._manifest.trend_half_lives_seconds)
+            trends = self._manifest.trend_width
             self._empty[rows] = (
                 RawTensor.of(np.zeros(count, dtype=np.float32)),
                 RawTensor.of(np.zeros((count, trends), dtype=np.float32)),

@@ -11,7 +11,7 @@ import torch
 from recency_export.errors import ParityError
 from recency_export.onnx_session import Arrays, feed, open_model
 from recency_export.serving import Overlay, Recommender, Scorer, Serving, User
-from recency_features.spec import PAD, RECOMMENDER, SCORER, TREND_HALF_LIVES_SECONDS, USER_FEATURE_DIM
+from recency_features.spec import PAD, RECOMMENDER, SCORER, TREND_COLUMNS, USER_FEATURE_DIM
 
 # Relative to the size of the logits; float32 sums in another order differ by a hundredth of it.
 TOLERANCE = 1e-3
@@ -49,7 +49,7 @@ def made_up_request(items: int, dim: int, fresh: int, batch: int, positions: int
         "exclude_ids": some_ids(13),
         "candidate_ids": some_ids(21),
         "item_bias": bias,
-        "item_trend": rng.gamma(1.0, 4.0, (total, len(TREND_HALF_LIVES_SECONDS))).astype(np.float32),
+        "item_trend": rng.gamma(1.0, 4.0, (total, TREND_COLUMNS)).astype(np.float32),
         "fresh_vectors": rng.normal(0, 0.1, (fresh, dim)).astype(np.float32),
         "k": np.array([min(100, total)], dtype=np.int64),
     }

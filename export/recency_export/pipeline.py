@@ -20,7 +20,7 @@ from recency_export.progress import Progress
 from recency_export.settings import BootstrapConfig
 from recency_export.text_encoder import encoder_digest, find_encoder
 from recency_export.workspace import Receipt, digest_of, once
-from recency_features.spec import RECOMMENDER, SCORER, TEXT_ENCODER, USER_FEATURE_DIM
+from recency_features.spec import RECOMMENDER, SCORER, TEXT_ENCODER, TREND_COLUMNS, USER_FEATURE_DIM
 from recency_store.manifest import Calibration, Manifest
 from recency_store.protocol import Store
 from recency_store.records import Lease, ReleaseRecord, ReleaseState
@@ -278,6 +278,7 @@ def _manifest(work: Work, number: int, encoder_version: int) -> Manifest:
         learned_dim=config.model.learned_dim,
         history_length=config.model.history_length,
         trend_half_lives_seconds=tuple(config.ranker.trend_half_lives_seconds),
+        trend_columns=TREND_COLUMNS,
         user_feature_dim=USER_FEATURE_DIM,
         model_versions={RECOMMENDER: number, SCORER: number, TEXT_ENCODER: encoder_version},
         text_encoder_digest=work.encoder_digest,

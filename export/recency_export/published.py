@@ -36,9 +36,9 @@ class Published:
 
     @property
     def trend_NT(self) -> npt.NDArray[np.float32]:
-        """Decayed counts of its items at trained-through time."""
+        """Trends of its items at trained-through time."""
         rows = np.array([self.trends.row_of.get(name, -1) for name in self.item_ids], dtype=np.intp)
-        return self.trends.counts(rows, self.manifest.trained_through_micros)
+        return self.trends.columns(rows, self.manifest.trained_through_micros, self.manifest.trend_width)
 
     def model(self, name: str) -> Path:
         """Where a model's graph lies: here, or in the folder of the release that brought it."""

@@ -1,7 +1,7 @@
 """Fits what stands behind retrieval, on events that the retrieval model has not seen: how much trends count for a history of
 each length, then the ranker on what retrieval finds. Trends and histories are as they were at each event's time.
 
-Legend of shapes: Q cases, C candidates, T trend half-lives, F features.
+Legend of shapes: Q cases, C candidates, T columns of trends, F features.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recency_export.cases import Cases, short_cases, whole_cases
 from recency_export.dataset import Dataset
 from recency_export.errors import NonFinite
 from recency_export.evaluate import RankMetrics, rank_metrics
-from recency_export.serving import FROM_TABLES, Ranker, Serving
+from recency_export.serving import FROM_TABLES, TRENDS, Ranker, Serving
 from recency_export.settings import RankerSettings
 from recency_export.train import Advance
 
@@ -87,7 +87,7 @@ def fit_trend_gain(serving: Serving, data: Dataset, cases: Cases, limit: int, se
     optimizer = torch.optim.Adam([serving.trend_gain], lr=0.02)
     for _ in range(_GAIN_STEPS):
         weights_QT = serving.trend_weights(lengths)
-        logits = base + (log_trend @ weights_QT.unsqueeze(2)).squeeze(2)
+        logits = base + (log_trend[:, :, :TRENDS] @ weights_QT.unsqueeze(2)).squeeze(2)
         loss = -torch.log_softmax(logits, dim=1)[:, -1].mean() + _GAIN_RIDGE * serving.trend_gain.square().sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recency_export.publish import stage_files
 from recency_export.workspace import files_under
-from recency_features.spec import RECOMMENDER, SCORER, TEXT_ENCODER, USER_FEATURE_DIM
+from recency_features.spec import RECOMMENDER, SCORER, TEXT_ENCODER, TREND_COLUMNS, USER_FEATURE_DIM
 from recency_store.manifest import Calibration, Manifest
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def candidate_manifest(work: RunWork, run: str) -> Manifest:
         learned_dim=parent.learned_dim,
         history_length=parent.history_length,
         trend_half_lives_seconds=parent.trend_half_lives_seconds,
+        trend_columns=TREND_COLUMNS,
         user_feature_dim=USER_FEATURE_DIM,
         model_versions={RECOMMENDER: plan.release, SCORER: plan.release, TEXT_ENCODER: encoder},
         text_encoder_digest=digest,

@@ -40,6 +40,7 @@ from recency_export.tune import Lesson, tune
 from recency_export.tune_windows import targets_of
 from recency_features.golden import write_golden
 from recency_features.spaces import write_spaces
+from recency_features.spec import TREND_COLUMNS
 from recency_store.manifest import Calibration
 
 # Cases of next events that calibrate anew; with fewer the parent's calibration is kept.
@@ -157,7 +158,7 @@ def run_export(desk: Desk, folder: Path) -> None:
     trends = release_trends(snapshot, serving.half_lives)
     (folder / "trends.npz").write_bytes(trends.to_bytes())
     newest = int(snapshot.time_micros.max()) if len(snapshot.time_micros) else 0
-    trend_NT = trends.counts(np.arange(len(ids)), newest)
+    trend_NT = trends.columns(np.arange(len(ids)), newest, TREND_COLUMNS)
     write_golden(folder / "golden.json", golden_cases(serving, ids, trend_NT, desk.limit, desk.config.seed))
     facts = {
         "trained_through_sequence": snapshot.last_sequence,

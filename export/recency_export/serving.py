@@ -1,13 +1,13 @@
 """What Triton runs, in torch: the definition that is exported, and the reference that the exported graphs are held to.
 
-    retrieval  r = (u + steer)ᵀw + trend gain · log trend + bias   over all items
+    retrieval  r = (u + steer)ᵀw + trend gain · log counts + bias   over all items
     final      f = gain · (r − bias) + MLP(features of user and candidate) + bias
 
 f depends on the request and the item alone, not on which candidates stand beside it: `recommender` and `scorer` give one
 item one logit. Everything a request brings along (steer, bias) enters r and f alike.
 
 Legend of shapes: B requests, L history positions, E excluded, C candidates, K own counts, N items of the release,
-R fresh items, T trend half-lives, D item vector width, F features, P history positions that co-occurrence reads.
+R fresh items, T columns of trends, D item vector width, F features, P history positions that co-occurrence reads.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from torch.nn import functional as F
 from recency_export.cooccurrence import KINDS, Cooccurrence
 from recency_export.model import UserEncoder
 from recency_export.settings import ModelSettings, RankerSettings
-from recency_features.spec import TREND_HALF_LIVES_SECONDS
+from recency_features.spec import TREND_COLUMNS, TREND_HALF_LIVES_SECONDS
 
 TRENDS = len(TREND_HALF_LIVES_SECONDS)
-FEATURES = 2 * KINDS + TRENDS + 7
+FEATURES = 2 * KINDS + TREND_COLUMNS + 7
+RATE = 2 * KINDS + TRENDS
 # The features that are looked up in a release's tables: together with the history, and popularity. A fresh item has 0 there.
-FROM_TABLES = (*range(2 * KINDS), 2 * KINDS + TRENDS + 1)
+FROM_TABLES = (*range(2 * KINDS), 2 * KINDS + TREND_COLUMNS + 1)
 # Lengths of a history from which on the next trend gain applies.
 _LENGTHS = (1, 2, 3, 5, 8, 12, 20)
 # After how many positions back an event counts half, by the kind of co-occurrence.
@@ -141,7 +142,7 @@ class Serving(nn.Module):
         return torch.where((ids >= count).unsqueeze(-1), fresh, known)
 
     def trend_weights(self, length_B: Tensor) -> Tensor:
-        """How much trends count for histories of these lengths, [B, T]."""
+        """How much decayed counts count for histories of these lengths, [B, TRENDS]."""
         bucket = (length_B.unsqueeze(1) >= torch.tensor(_LENGTHS, dtype=length_B.dtype)).sum(1)
         return F.embedding(bucket, self.trend_gain)
 
@@ -247,7 +248,7 @@ class Recommender(nn.Module):
         log_trend_NT = torch.log1p(overlay.item_trend)
         weights_BT = serving.trend_weights(user.history_length)
         scores = [F.linear(aim_BD, serving.items), F.linear(aim_BD, overlay.fresh_vectors)]
-        base_BN = torch.cat(scores, dim=1) + weights_BT @ log_trend_NT.T
+        base_BN = torch.cat(scores, dim=1) + weights_BT @ log_trend_NT[:, :TRENDS].T
         left_out_BN = _leave_out(base_BN + overlay.item_bias, exclude_ids)
         found_Bk, ids_Bk = torch.topk(left_out_BN, k_places.shape[0], dim=1)
         final_Bk = serving.final(
@@ -288,6 +289,8 @@ class Scorer(nn.Module):
         log_trend_BCT = torch.log1p(F.embedding(ids_BC, overlay.item_trend))
         vectors_BCD = serving.vectors(ids_BC, overlay.fresh_vectors)
         weights_BT = serving.trend_weights(user.history_length)
-        base_BC = (vectors_BCD @ aim_BD.unsqueeze(2)).squeeze(2) + (log_trend_BCT @ weights_BT.unsqueeze(2)).squeeze(2)
+        base_BC = (vectors_BCD @ aim_BD.unsqueeze(2)).squeeze(2) + (
+            log_trend_BCT[:, :, :TRENDS] @ weights_BT.unsqueeze(2)
+        ).squeeze(2)
         bias_BC = F.embedding(ids_BC, overlay.item_bias.unsqueeze(1))[..., 0]
         return torch.where(real, serving.final(user, ids_BC, base_BC, bias_BC, log_trend_BCT), -torch.inf)

@@ -83,7 +83,7 @@ def take_snapshot(
         if logged.retracts:
             continue
         if logged.type == event_pb2.EVENT_TYPE_IMPRESSION:
-            shown = [item_number[name] for name in _shown(store, logged) if name in item_number]
+            shown = [item_number[name] for name in dict.fromkeys(_shown(store, logged)) if name in item_number]
             if shown:
                 impressions.append((user, logged.time_micros, logged.sequence, shown))
                 shown_ids.append(logged.event_id)

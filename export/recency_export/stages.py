@@ -39,6 +39,7 @@ from recency_export.train import Advance, fine_tune
 from recency_export.trend_state import release_trends
 from recency_features.golden import write_golden
 from recency_features.spaces import write_spaces
+from recency_features.spec import TREND_COLUMNS
 from recency_store.manifest import Calibration
 
 # The ranker and the trend gain read live trends already; a bias on top of them measured no better (docs/decisions/0022).
@@ -146,7 +147,7 @@ def run_export(config: BootstrapConfig, workspace: Path, folder: Path) -> None:
     trends = release_trends(snapshot, serving.half_lives)
     (folder / "trends.npz").write_bytes(trends.to_bytes())
     newest = int(snapshot.time_micros.max()) if len(snapshot.time_micros) else 0
-    trend_NT = trends.counts(np.arange(len(ids)), newest)
+    trend_NT = trends.columns(np.arange(len(ids)), newest, TREND_COLUMNS)
     write_golden(folder / "golden.json", golden_cases(serving, ids, trend_NT, config.model.history_length, config.seed))
     fit = json.loads((workspace / "rank" / "fit.json").read_text(encoding="utf-8"))
     facts = {

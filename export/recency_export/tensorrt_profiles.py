@@ -58,7 +58,7 @@ def release_ranges(manifest: Manifest) -> dict[str, Range]:
         "L": manifest.history_length,
         "D": manifest.dim,
         "U": manifest.user_feature_dim,
-        "T": len(manifest.trend_half_lives_seconds),
+        "T": manifest.trend_width,
     }
     return {**RANGES, **{name: Range(size, size, size) for name, size in fixed.items()}}
 

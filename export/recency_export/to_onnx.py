@@ -20,9 +20,9 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from recency_export.serving import TRENDS, Overlay, Recommender, Scorer, Serving, Tables, User
+from recency_export.serving import Overlay, Recommender, Scorer, Serving, Tables, User
 from recency_export.shared_tables import ITEMS_BIN, place_tables, write_tables
-from recency_features.spec import INPUTS, OUTPUTS, RECOMMENDER, SCORER, USER_FEATURE_DIM
+from recency_features.spec import INPUTS, OUTPUTS, RECOMMENDER, SCORER, TREND_COLUMNS, USER_FEATURE_DIM
 
 _OPSET = 18
 # Letters of the dimensions' legend that a request decides.
@@ -83,7 +83,7 @@ def _example(serving: Serving) -> tuple[User, Overlay]:
         own_counts=torch.zeros(2, 7),
     )
     fresh = 8
-    overlay = Overlay(torch.zeros(count + fresh), torch.zeros(count + fresh, TRENDS), torch.zeros(fresh, dim))
+    overlay = Overlay(torch.zeros(count + fresh), torch.zeros(count + fresh, TREND_COLUMNS), torch.zeros(fresh, dim))
     return user, overlay
 
 

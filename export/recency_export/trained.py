@@ -16,7 +16,7 @@ import torch
 
 from recency_export.cooccurrence import Cooccurrence
 from recency_export.model import Retrieval, item_matrix
-from recency_export.serving import Serving
+from recency_export.serving import FEATURES, RATE, Serving
 from recency_export.settings import ModelSettings, RankerSettings
 from recency_features.spaces import NO_DIRECTIONS, Directions, Space, read_spaces
 from recency_store.errors import ManifestError
@@ -61,7 +61,7 @@ def read_trained(folder: Path) -> Trained:
         model=ModelSettings(**settings["model"]),
         ranker=RankerSettings(**settings["ranker"]),
         weights=_arrays(folder / WEIGHTS),
-        fitted=_arrays(folder / FITTED),
+        fitted=_with_rate(_arrays(folder / FITTED)),
         content=np.load(folder / "projection.npy")[:, manifest.learned_dim :].astype(np.float32),
         spaces=read_spaces(folder, manifest),
     )
@@ -102,6 +102,17 @@ def rows_by_id(known: Sequence[str], rows: Floats, wanted: Sequence[str]) -> Flo
 def _arrays(path: Path) -> dict[str, Floats]:
     with np.load(path, allow_pickle=False) as saved:
         return {name: saved[name] for name in saved.files}
+
+
+def _with_rate(fitted: Arrays) -> Arrays:
+    """What a release from before rates was fitted to, with a feature of them that does not speak."""
+    if len(fitted["ranker.mean"]) == FEATURES:
+        return fitted
+    wider = {
+        name: np.insert(fitted[name], RATE, 0.0, axis=-1)
+        for name in ("ranker.mean", "ranker.scale", "ranker.hidden.weight")
+    }
+    return {**fitted, **wider}
 
 
 def _check(folder: Path, manifest: Manifest, name: str) -> None:

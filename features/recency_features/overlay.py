@@ -17,7 +17,7 @@ class Overlay:
     """One immutable state of what is newer than the release.
 
     item_bias      float32 [N+R], -inf for what no answer may hold (hidden, deleted, unused fresh rows)
-    item_trend     float32 [N+R, T], decayed counts now
+    item_trend     float32 [N+R, T], trends now: `Trends.columns`
     fresh_vectors  float32 [R, D], R >= 1 (an unused row is zeros with bias -inf)
     """
 
@@ -27,15 +27,14 @@ class Overlay:
 
 
 def trend_bias(
-    now_NT: npt.NDArray[np.float32], trained_NT: npt.NDArray[np.float32], weight: float
+    now_N: npt.NDArray[np.float32], trained_N: npt.NDArray[np.float32], weight: float
 ) -> npt.NDArray[np.float32]:
     """How much an item's trend has changed since the release was trained, as a bias on its logit: float32 [N].
 
-    weight · log((1 + count now) / (1 + count at training)) on the middle half-life, bounded. The model has learned how
+    weight · log((1 + count now) / (1 + count at training)), bounded, of the middle half-life. The model has learned how
     popular things were; this adds only what it cannot know.
     """
-    middle = now_NT.shape[1] // 2
-    change = np.log1p(now_NT[:, middle]) - np.log1p(trained_NT[:, middle])
+    change = np.log1p(now_N) - np.log1p(trained_N)
     return np.clip(weight * change, -MAX_TREND_BIAS, MAX_TREND_BIAS).astype(np.float32)
 
 

@@ -2,7 +2,7 @@
 the gateway's batches follow it.
 
 Legend of dimensions: B requests in the batch, L history positions, E excluded ids, C candidates, K own-count ids,
-N items of the release, R fresh items (R >= 1), T trend half-lives, U user features, D item vector width, S tokens.
+N items of the release, R fresh items (R >= 1), T columns of trends, U user features, D item vector width, S tokens.
 Ids are rows of the release's item matrix; ids N..N+R-1 are fresh items. History rows are padded in front, so that the
 newest event is at L-1; padding is id -1, and `history_length` counts the real positions.
 """
@@ -18,6 +18,8 @@ TEXT_ENCODER = "text_encoder"
 
 HISTORY_LENGTH = 50
 TREND_HALF_LIVES_SECONDS = (86_400.0, 604_800.0, 2_592_000.0)
+# Decayed counts, and behind them by how much the rate is above everything's (`trends.Trends.columns`).
+TREND_COLUMNS = len(TREND_HALF_LIVES_SECONDS) + 1
 USER_FEATURE_DIM = 16
 # Batches are padded up to one of these; the agent warms each.
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)

@@ -63,7 +63,7 @@ def quiet_overlay(manifest: Manifest, fresh: int = 1) -> Arrays:
     bias[manifest.item_count :] = -np.inf
     return {
         "item_bias": bias,
-        "item_trend": np.zeros((rows, len(manifest.trend_half_lives_seconds)), np.float32),
+        "item_trend": np.zeros((rows, manifest.trend_width), np.float32),
         "fresh_vectors": np.zeros((fresh, manifest.dim), np.float32),
     }
 

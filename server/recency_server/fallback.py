@@ -1,5 +1,5 @@
 """What is trending: the answer that needs no model. Decayed counts with what an item's categories and provider are worth
-now, then the newest items."""
+now, times the rate at which it is taken up where it is shown; then the newest items."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from recency_features.trends import smoothed
+from recency_features.trends import rates, smoothed
 from recency_server.catalog import Catalog
 from recency_server.follow import Follower
 from recency_server.query import Clock
 from recency_server.rules_in_force import RulesInForce
 
-# The middle half-life: days, not hours and not months.
-_HALF_LIFE = 1
 # An order over a large catalogue is made at most this often, whatever changes.
 _LARGE_CATALOG = 20_000
 _LARGE_SECONDS = 10.0
@@ -36,8 +34,8 @@ class TrendOrder:
         self._made_seconds = -1e9
 
     def ranked(self, only: Iterable[str] | None = None) -> list[tuple[str, float]]:
-        """(item id, smoothed count), best first; of `only` these items where given. A rule that lifts an item by so many
-        log-odds multiplies its count and one more."""
+        """(item id, smoothed count times rate), best first; of `only` these items where given. A rule that lifts an item
+        by so many log-odds multiplies that and one more."""
         catalog, trends_version = self._follower.catalog, self._follower.trends_version
         effect = self._rules.effect(self._clock())
         rules = (self._rules.rules.digest, effect.from_micros)
@@ -61,8 +59,10 @@ class TrendOrder:
         item_ids = [item_id for item_id, entry in entries.items() if entry.visible]
         since = np.array([entries[item_id].since_micros for item_id in item_ids], dtype=np.int64)
         rows = np.array([follower.trends.row_of.get(item_id, -1) for item_id in item_ids], dtype=np.intp)
-        counts = follower.trends.counts(rows, follower.trend_time_micros())
-        count = smoothed(counts[:, min(_HALF_LIFE, counts.shape[1] - 1)], _segments(catalog, item_ids))
+        trends, now_micros = follower.trends, follower.trend_time_micros()
+        taken = trends.counts(rows, now_micros)[:, trends.middle]
+        segments = list(_segments(catalog, item_ids))
+        count = smoothed(taken, segments) * rates(taken, trends.shown(rows, now_micros), segments)
         if lifts:
             lift = np.array([lifts.get(item_id, 0.0) for item_id in item_ids])
             count = np.expm1(np.log1p(count) + lift)

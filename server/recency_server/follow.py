@@ -12,9 +12,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import islice
 
-from recency_features.history import Interaction
 from recency_features.standing import Difference, difference
-from recency_features.trends import Trends
+from recency_features.trends import Trends, to_fold
 from recency_server.catalog import Catalog
 from recency_server.counters import Counters
 from recency_server.query import Clock
@@ -259,14 +258,7 @@ def _fold_log(
 
 def _fold(trends: Trends, stands: Difference, not_training: Collection[str]) -> int:
     """Folds in what stands now and takes away what no longer does, but for the events of some users; the newest time."""
-    come, gone = (
-        [
-            Interaction(event.item_id, event.type, event.time_micros)
-            for event in events
-            if event.user_id not in not_training
-        ]
-        for events in stands
-    )
-    trends.fold(come)
-    trends.fold(gone, sign=-1.0)
-    return max((i.time_micros for i in come), default=0)
+    come, gone = ([event for event in events if event.user_id not in not_training] for events in stands)
+    trends.fold(to_fold(come))
+    trends.fold(to_fold(gone), sign=-1.0)
+    return max((event.time_micros for event in come), default=0)

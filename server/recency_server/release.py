@@ -1,6 +1,6 @@
 """One live release: what of its folder the gateway reads, and the overlay of what is newer than it.
 
-Legend: N items of the release, R rows for fresh items, D item vector width, T trend half-lives. Index i < N is the
+Legend: N items of the release, R rows for fresh items, D item vector width, T columns of trends. Index i < N is the
 release's own item, from N on a fresh one; an index never changes its item while the release lives.
 """
 
@@ -58,11 +58,12 @@ class Release:
         self.index_of = {item_id: index for index, item_id in enumerate(content.item_ids)}
         self.item_count = len(content.item_ids)
         self._items_ND = content.items_ND
+        self._half_lives = len(content.manifest.trend_half_lives_seconds)
         # Requests that hold it.
         self.held = 0
         # Items of the catalogue that wait for their text vector: id → (revision, time of the change), oldest first.
         self.pending: dict[str, tuple[int, int]] = {}
-        n, t = self.item_count, len(content.manifest.trend_half_lives_seconds)
+        n, self._trend_width = self.item_count, content.manifest.trend_width
         self._fresh_RD: F32 = np.zeros((_FRESH_STEPS[0], self._items_ND.shape[1]), dtype=np.float32)
         # What fresh items' texts and own vectors say, and what the item learner added to each; it may know an item before
         # we do.
@@ -72,9 +73,10 @@ class Release:
         self._blocked = np.ones(size, dtype=bool)
         self._windowed: dict[int, Entry] = {}
         self._trend_rows = np.full(size, -1, dtype=np.intp)
-        self._trained_NT: F32 = np.zeros((size, t), dtype=np.float32)
+        self._trained_NT: F32 = np.zeros((size, self._trend_width), dtype=np.float32)
         rows = np.array([content.trends.row_of.get(item_id, -1) for item_id in content.item_ids], dtype=np.intp)
-        self._trained_NT[:n] = content.trends.counts(rows, content.manifest.trained_through_micros)
+        at_micros = content.manifest.trained_through_micros
+        self._trained_NT[:n] = content.trends.columns(rows, at_micros, self._trend_width)
         self._trend_NT = self._trained_NT.copy()
         self._bias: F32 = np.zeros(size, dtype=np.float32)
         # What business rules add to scores, by item, and the same by index.
@@ -108,13 +110,15 @@ class Release:
 
     def trend_counts(self, indices: Sequence[int] | npt.NDArray[np.intp]) -> F32:
         """How often the items of some indices were taken up lately: decayed counts of the longest half-life."""
-        counts_K: F32 = self._trend_NT[np.asarray(indices, dtype=np.intp), -1]
+        counts_K: F32 = self._trend_NT[np.asarray(indices, dtype=np.intp), self._half_lives - 1]
         return counts_K
 
     def trends_now(self, indices: npt.NDArray[np.intp]) -> F32:
-        """How much the items of some indices trend: decayed counts of the middle half-life."""
-        counts_K: F32 = self._trend_NT[indices, self._trend_NT.shape[1] // 2]
-        return counts_K
+        """How much the items of some indices trend: decayed counts of the middle half-life, times the rate at which they are
+        taken up where they are shown."""
+        trend_KT = self._trend_NT[indices]
+        counts_K: F32 = trend_KT[:, self._half_lives // 2]
+        return counts_K * (1.0 + trend_KT[:, self._half_lives]) if self._trend_width > self._half_lives else counts_K
 
     @property
     def since_micros(self) -> npt.NDArray[np.int64]:
@@ -203,8 +207,9 @@ class Release:
     def refresh(self, trends: Trends, trend_micros: int, now_micros: int) -> None:
         """Brings live biases up to a time: trends, and items whose time window opens or closes."""
         self.map_trends(trends, len(trends.row_of))
-        self._trend_NT = trends.counts(self._trend_rows, trend_micros)
-        self._bias = trend_bias(self._trend_NT, self._trained_NT, self.manifest.trend_bias_weight)
+        self._trend_NT = trends.columns(self._trend_rows, trend_micros, self._trend_width)
+        middle = self._half_lives // 2
+        self._bias = trend_bias(self._trend_NT[:, middle], self._trained_NT[:, middle], self.manifest.trend_bias_weight)
         for index, entry in self._windowed.items():
             self._blocked[index] = not entry.shown_at(now_micros)
         self._stale |= {"item_bias", "item_trend"}
@@ -237,7 +242,7 @@ class Release:
         return until < len(trends.row_of)
 
     def trained_trend(self) -> F32:
-        """Decayed counts at trained-through time, float32 [N+1, T]: the overlay of a release with nothing newer."""
+        """Trends at trained-through time, float32 [N+1, T]: the overlay of a release with nothing newer."""
         return np.concatenate([self._trained_NT[: self.item_count], np.zeros_like(self._trained_NT[:1])])
 
     def overlay(self) -> Overlay:

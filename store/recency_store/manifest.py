@@ -29,7 +29,7 @@ from typing import Any
 from recency_store.errors import ManifestError
 
 # 2: kind, space, learned_through_sequence, run.
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
 
@@ -84,6 +84,8 @@ class Manifest:
     kind: str = "full"
     # The full release whose item space this is: the number under which the item learner's state is kept; 0 means itself.
     space: int = 0
+    # Columns of `item_trend`: a decayed count a half-life, and from format 3 on the rate behind them; 0 means no rate.
+    trend_columns: int = 0
     # How far the item learner's residuals are folded into the matrix; 0 where none are.
     learned_through_sequence: int = 0
     # Where the experiment tracker keeps the run that made it.
@@ -98,6 +100,11 @@ class Manifest:
     def item_space(self) -> int:
         """The number under which the item learner keeps its state for this release."""
         return self.space or self.release
+
+    @property
+    def trend_width(self) -> int:
+        """How many columns of trends its graphs read."""
+        return self.trend_columns or len(self.trend_half_lives_seconds)
 
     def to_json(self) -> str:
         """One canonical text for one manifest."""

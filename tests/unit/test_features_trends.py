@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from recency.v1 import event_pb2
 from recency_features.events import CUSTOM_TYPES, EVENT_RULES, TYPE_COUNT, EventRule, custom_types, rule
 from recency_features.history import MICROS_PER_SECOND, Interaction
-from recency_features.trends import Trends, smoothed
+from recency_features.trends import RATE_STRENGTH, Trends, rates, smoothed, to_fold
+from recency_store.memory import MemoryStore
 
 DAY_SECONDS = 86_400
 NOW = 1_700_000_000 * MICROS_PER_SECOND
@@ -104,6 +105,63 @@ def test_what_nobody_took_up_is_worth_what_its_segments_are_worth():
         1.5,
     ]
     assert smoothed(counts, []).tolist() == counts.tolist()
+
+
+def columns(trends: Trends, now: int = NOW) -> np.ndarray:
+    rows = np.array([trends.row_of.get(item, -1) for item in ITEMS])
+    return trends.columns(rows, now, len(trends.half_lives) + 1)
+
+
+def test_without_impressions_all_rates_are_one_and_nothing_is_said():
+    taken = np.array([0.0, 1.0, 300.0], dtype=np.float32)
+    assert rates(taken, np.zeros(3, dtype=np.float32)).tolist() == [1.0, 1.0, 1.0]
+    assert rates(np.zeros(2, dtype=np.float32), np.array([9.0, 0.0], dtype=np.float32)).tolist() == [1.0, 1.0]
+    trends = Trends()
+    trends.fold([Interaction("a", event_pb2.EVENT_TYPE_CLICK, NOW)] * 7)
+    assert columns(trends)[:, -1].tolist() == [0.0] * 4
+
+
+def test_a_rate_is_smoothed_towards_that_of_its_segments_and_these_towards_all():
+    taken = np.array([50.0, 0.0, 5.0, 0.0], dtype=np.float32)
+    shown = np.array([100.0, 0.0, 500.0, 0.0], dtype=np.float32)
+    everything = 55.0 / 600.0
+    liked, passed = ((t + RATE_STRENGTH * everything) / (s + RATE_STRENGTH) for t, s in ((50.0, 100.0), (5.0, 500.0)))
+    found = rates(taken, shown, [np.array([0, 1]), np.array([2, 3])]) * everything
+    expected = [(50.0 + RATE_STRENGTH * liked) / 120.0, liked, (5.0 + RATE_STRENGTH * passed) / 520.0, passed]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert rates(taken, shown)[[1, 3]] == pytest.approx(1.0)
+
+
+def test_what_is_shown_and_passed_by_loses_and_wins_again_when_it_is_taken_back():
+    shown = [Interaction(item, event_pb2.EVENT_TYPE_IMPRESSION, NOW) for item in ("a", "b") * 1 for _ in range(40)]
+    trends = Trends()
+    trends.fold([*shown, *[Interaction("a", event_pb2.EVENT_TYPE_CLICK, NOW)] * 10])
+    liked, passed, unknown, _ = columns(trends)[:, -1]
+    assert passed < 0.0 < liked
+    assert unknown == 0.0
+    saved = Trends.from_bytes(trends.to_bytes())
+    np.testing.assert_array_equal(columns(saved), columns(trends))
+    # A rate says how often, not how much: it does not fade while nothing happens, it only becomes less certain.
+    later = columns(trends, NOW + 7 * DAY_SECONDS * MICROS_PER_SECOND)[:, -1]
+    assert passed < later[1] < 0.0 < later[0] < liked
+    trends.fold(shown, sign=-1.0)
+    np.testing.assert_allclose(columns(trends)[:, -1], 0.0, atol=1e-6)
+
+
+def test_an_impression_is_one_of_each_item_that_it_lists_or_names():
+    store = MemoryStore()
+    listed, named, cited, click = (
+        event_pb2.Event(event_id=str(number), user_id="u", type=event_pb2.EVENT_TYPE_IMPRESSION) for number in range(4)
+    )
+    listed.shown_item_ids.extend(["a", "b", "a"])
+    named.item_id = "c"
+    cited.recommendation_id = "not known"
+    click.item_id, click.type = "d", event_pb2.EVENT_TYPE_CLICK
+    for event in (listed, named, cited, click):
+        event.event_time.FromMicroseconds(NOW)
+    store.append([listed, named, cited, click])
+    found = to_fold(store.scan_log())
+    assert [(one.item_id, one.type) for one in found] == [("a", 1), ("b", 1), ("c", 1), ("d", 3)]
 
 
 def test_a_custom_type_does_what_its_weight_says():

@@ -7,6 +7,7 @@ import csv
 import os
 import random
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from served_stack import SMALL_EXPORT, CommandProcess, DataFolder, wait_until_undegraded
 
-from recency import Item, Recency, Slate
+from recency import Item, Recency, Slate, event
 
 SHELVES = ("coffee", "bread", "cheese", "fruit", "soap", "pasta")
 KINDS = ("organic", "cheap", "fine", "family size", "local", "imported", "new")
@@ -30,6 +31,7 @@ class Shop:
     address: str
     empty: Slate
     first_items: Slate
+    passed_by: Slate
     imported: list[dict[str, Any]]
     released: Slate
 
@@ -50,15 +52,34 @@ def shop(tmp_path_factory: pytest.TempPathFactory, films: DataFolder) -> Iterato
                 [Item(item_id="gift-card", title="Gift card"), Item(item_id="bag", title="Shopping bag")]
             ).consistency_token
             first_items = client.recommend("customer-1", consistency_token=token, strict_consistency=True)
+            passed_by = _shown_and_passed_by(client)
             imported = [
                 folder.run("import", "items", str(products), *_mapped("sku=item_id", "name=title")),
                 folder.run("import", "events", str(orders), *_mapped("customer=user_id", "sku=item_id", "when=time")),
             ]
             assert folder.run("export", "bootstrap")["state"] == "ACTIVE"
             released = wait_until_undegraded(client, "customer-1", page_size=20)
-        yield Shop(up.address, empty, first_items, imported, released)
+        yield Shop(up.address, empty, first_items, passed_by, imported, released)
     finally:
         up.close()
+
+
+def _shown_and_passed_by(client: Recency) -> Slate:
+    """The answer when two people have taken both things, and a dozen were shown the newer one without taking it."""
+    visitors = [f"visitor-{number}" for number in range(12)]
+    client.feedback(
+        [
+            *(event(visitor, item_id, "CLICK") for visitor in visitors[:2] for item_id in ("gift-card", "bag")),
+            *(event(visitor, "bag", "IMPRESSION") for visitor in visitors),
+        ]
+    )
+    slate = client.recommend("somebody")
+    until = time.monotonic() + 10.0
+    # The order of what trends is made anew at most once a second.
+    while min(place.score for place in slate.recommendations) == 0.0 and time.monotonic() < until:
+        time.sleep(0.2)
+        slate = client.recommend("somebody")
+    return slate
 
 
 def _mapped(*names: str) -> list[str]:
@@ -110,6 +131,12 @@ def test_an_empty_store_is_answered_with_an_empty_slate_and_the_reason(shop: Sho
 def test_items_are_shown_before_there_is_any_release(shop: Shop) -> None:
     assert set(shop.first_items.item_ids) == {"gift-card", "bag"}
     assert shop.first_items.degraded
+
+
+def test_without_a_model_what_is_shown_and_passed_by_comes_after_what_is_taken(shop: Shop) -> None:
+    assert shop.passed_by.item_ids == ("gift-card", "bag")
+    taken, passed = (place.score for place in shop.passed_by.recommendations)
+    assert 0.0 < passed < 0.9 * taken
 
 
 def test_the_files_of_a_shop_are_imported_as_they_are(shop: Shop, client: Recency) -> None:

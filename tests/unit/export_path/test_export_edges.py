@@ -12,11 +12,14 @@ import pytest
 from recency.v1 import event_pb2, user_pb2
 from recency_export.dataset import read_dataset
 from recency_export.onnx_session import feed, open_model
+from recency_export.serving import RATE
 from recency_export.settings import RankerSettings, TrainSettings
 from recency_export.snapshot import read_snapshot, take_snapshot
+from recency_export.trained import read_trained
 from recency_features.golden import GoldenCase, golden_request
 from recency_features.history import Interaction
 from recency_features.overlay import HIDDEN
+from recency_features.trends import Trends, to_fold
 from recency_store.manifest import verify
 from recency_store.memory import MemoryStore
 from recency_store.records import SlateRecord
@@ -31,7 +34,7 @@ def ask(folder: Path, history: Sequence[Interaction] = (), own: dict[int, float]
     item_ids = json.loads((folder / "item_ids.json").read_text())
     manifest = verify(folder)
     raw = tuple((i.item_id, i.type, (NOW_MICROS - i.time_micros) / 1e6) for i in history)
-    trends = np.zeros((len(item_ids), 3), dtype=np.float32)
+    trends = np.zeros((len(item_ids), manifest.trend_width), dtype=np.float32)
     request = golden_request(GoldenCase(raw, (), (), (), (), (), ()), item_ids, trends, manifest.dim, 50)
     if own:
         request["own_count_ids"] = np.array([list(own)], dtype=np.int32)
@@ -198,7 +201,19 @@ def test_probabilities_are_calibrated_on_impressions_where_they_are_logged(run: 
         impression.shown_item_ids.extend([event.item_id, *(f"item-{(number * 7 + n) % 200:03}" for n in range(9))])
         impressions.append(impression)
     store.append(impressions)
-    manifest = verify(run(store))
+    folder = run(store)
+    manifest = verify(folder)
     assert manifest.calibration.source == "impressions"
     assert manifest.calibration.scale > 0
     assert manifest.metrics["impressions_calibration_error"] < 0.2
+    # The rates that it was trained on are those of the fold that serving goes on with.
+    served, logged = Trends.from_bytes((folder / "trends.npz").read_bytes()), Trends()
+    logged.fold(to_fold(store.scan_log()))
+    rows = [[fold.row_of[f"item-{number:03}"] for number in range(200)] for fold in (served, logged)]
+    released, live = (
+        fold.columns(np.array(places), manifest.trained_through_micros, manifest.trend_width)
+        for fold, places in zip((served, logged), rows, strict=True)
+    )
+    np.testing.assert_allclose(released, live, rtol=1e-5, atol=1e-6)
+    assert np.abs(released[:, -1]).max() > 0.1
+    assert read_trained(folder).fitted["ranker.scale"][RATE] > 0.0

@@ -18,6 +18,7 @@ from recency_export.snapshot import read_snapshot
 from recency_export.stages import assemble
 from recency_features.golden import TOLERANCE, golden_request, read_golden
 from recency_features.history import Interaction, history_arrays, own_counts, stack_histories
+from recency_features.spec import TREND_COLUMNS
 from recency_features.trends import Trends
 from recency_store.manifest import read_manifest
 
@@ -70,7 +71,9 @@ def test_the_recommender_leaves_out_what_is_excluded_or_hidden_and_fills_the_res
 def test_golden_cases_replay_in_onnxruntime(bootstrapped: Bootstrapped, item_ids: list[str]) -> None:
     manifest = read_manifest(bootstrapped.folder)
     trends = Trends.from_bytes((bootstrapped.folder / "trends.npz").read_bytes())
-    trend_NT = trends.counts(np.array([trends.row_of[i] for i in item_ids]), manifest.trained_through_micros)
+    trend_NT = trends.columns(
+        np.array([trends.row_of[i] for i in item_ids]), manifest.trained_through_micros, manifest.trend_width
+    )
     recommender, scorer = (open_model(bootstrapped.folder / m / "model.onnx") for m in ("recommender", "scorer"))
     cases = read_golden(bootstrapped.folder / "golden.json")
     assert {len(case.history) for case in cases} >= {0, 1, 50, 64}
@@ -154,7 +157,7 @@ def test_the_ranker_is_fitted_on_fresh_items_as_it_will_read_them(bootstrapped: 
     cases = whole_cases(data, data.held_out[:6])
     user = case_users(data, cases, config.model.history_length, serving.items.shape[1])
     known = torch.arange(60, dtype=torch.int32).repeat(6, 1)
-    base, log_trend = torch.randn(6, 60), torch.rand(6, 60, 3)
+    base, log_trend = torch.randn(6, 60), torch.rand(6, 60, TREND_COLUMNS)
     with torch.no_grad():
         features = serving.features(user, known, base, log_trend)
         served = serving.features(user, known + serving.items.shape[0], base, log_trend)

@@ -133,7 +133,9 @@ def test_the_graphs_over_new_tables_compute_what_torch_computes(bootstrapped: Bo
 def test_its_golden_cases_replay_and_reach_the_fresh_items(made: Made) -> None:
     manifest = verify(made.folder)
     trends = Trends.from_bytes((made.folder / "trends.npz").read_bytes())
-    trend_NT = trends.counts(np.array([trends.row_of[i] for i in made.item_ids]), manifest.trained_through_micros)
+    trend_NT = trends.columns(
+        np.array([trends.row_of[i] for i in made.item_ids]), manifest.trained_through_micros, manifest.trend_width
+    )
     recommender, scorer = (open_model(made.folder / m / "model.onnx") for m in ("recommender", "scorer"))
     cases = read_golden(made.folder / "golden.json")
     for case in cases:
