@@ -54,7 +54,7 @@ class FreshItems:
     def _look(self, release: Release, now_micros: int) -> Fresh:
         since_N = release.since_micros
         young_N = since_N > now_micros - self._config.fresh_days * _DAY_MICROS
-        few_N = release.trend_counts(np.arange(len(since_N))) < self._config.fresh_below
+        few_N = release.trends.counts(np.arange(len(since_N))) < self._config.fresh_below
         unknown_N = np.arange(len(since_N)) >= release.item_count
         fresh_N = (since_N > 0) & (unknown_N | (young_N & few_N))
         fresh = np.flatnonzero(fresh_N)

@@ -94,7 +94,7 @@ def _choose(
     if dice is None:
         return pool[:places], None
     closes = room.closes([i for i, _ in pool]) if room is not None else None
-    unsure_K = uncertainty(release.trend_counts(indices))
+    unsure_K = uncertainty(release.trends.counts(indices))
     order, chances = explore(unsure_K, query.exploration, places, dice, closes)
     return [pool[k] for k in order], chances
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recency_features.overlay import HIDDEN, Overlay, trend_bias
+from recency_features.overlay import HIDDEN, Overlay
 from recency_features.spaces import Space, place
 from recency_features.tokens import Tokens
 from recency_features.trends import Trends
 from recency_inference.client import RawTensor
 from recency_server.catalog import Entry
+from recency_server.release_trends import ReleaseTrends
 from recency_store.manifest import Manifest
 from recency_store.records import ReleaseRecord, StoredItem
 
@@ -58,34 +58,24 @@ class Release:
         self.index_of = {item_id: index for index, item_id in enumerate(content.item_ids)}
         self.item_count = len(content.item_ids)
         self._items_ND = content.items_ND
-        self._half_lives = len(content.manifest.trend_half_lives_seconds)
         # Requests that hold it.
         self.held = 0
         # Items of the catalogue that wait for their text vector: id → (revision, time of the change), oldest first.
         self.pending: dict[str, tuple[int, int]] = {}
-        n, self._trend_width = self.item_count, content.manifest.trend_width
         self._fresh_RD: F32 = np.zeros((_FRESH_STEPS[0], self._items_ND.shape[1]), dtype=np.float32)
         # What fresh items' texts and own vectors say, and what the item learner added to each; it may know an item before
         # we do.
         self._told_RD = self._fresh_RD.copy()
         self._residuals: dict[str, F32] = {}
-        size = n + len(self._fresh_RD)
+        size = self.item_count + len(self._fresh_RD)
         self._blocked = np.ones(size, dtype=bool)
         self._windowed: dict[int, Entry] = {}
-        self._trend_rows = np.full(size, -1, dtype=np.intp)
-        self._trained_NT: F32 = np.zeros((size, self._trend_width), dtype=np.float32)
-        rows = np.array([content.trends.row_of.get(item_id, -1) for item_id in content.item_ids], dtype=np.intp)
-        at_micros = content.manifest.trained_through_micros
-        self._trained_NT[:n] = content.trends.columns(rows, at_micros, self._trend_width)
-        self._trend_NT = self._trained_NT.copy()
-        self._bias: F32 = np.zeros(size, dtype=np.float32)
+        self.trends = ReleaseTrends(content.manifest, content.item_ids, content.trends, size)
         # What business rules add to scores, by item, and the same by index.
         self.lifts: Mapping[str, float] = {}
-        self._lift = self._bias
+        self._lift: F32 = np.zeros(size, dtype=np.float32)
         self._lifted_items = 0
         self._since_N = np.zeros(size, dtype=np.int64)
-        self._trends: Trends | None = None
-        self._mapped = 0
         self._stale: set[str] = {"item_bias", "item_trend", "fresh_vectors"}
         self._tensors: dict[str, RawTensor] = {}
 
@@ -108,18 +98,6 @@ class Release:
         found_KD[~known] = self._fresh_RD[wanted[~known] - self.item_count]
         return found_KD
 
-    def trend_counts(self, indices: Sequence[int] | npt.NDArray[np.intp]) -> F32:
-        """How often the items of some indices were taken up lately: decayed counts of the longest half-life."""
-        counts_K: F32 = self._trend_NT[np.asarray(indices, dtype=np.intp), self._half_lives - 1]
-        return counts_K
-
-    def trends_now(self, indices: npt.NDArray[np.intp]) -> F32:
-        """How much the items of some indices trend: decayed counts of the middle half-life, times the rate at which they are
-        taken up where they are shown."""
-        trend_KT = self._trend_NT[indices]
-        counts_K: F32 = trend_KT[:, self._half_lives // 2]
-        return counts_K * (1.0 + trend_KT[:, self._half_lives]) if self._trend_width > self._half_lives else counts_K
-
     @property
     def since_micros(self) -> npt.NDArray[np.int64]:
         """Since when each item has been there to be shown, by index; 0 for one that is not there any more."""
@@ -128,12 +106,12 @@ class Release:
     def live_biases(self, item_ids: Iterable[str]) -> dict[str, float]:
         """What each item's trend since the release was trained adds to its score; those that the release knows."""
         known = ((item_id, self.index_of.get(item_id)) for item_id in item_ids)
-        return {item_id: float(self._bias[index]) for item_id, index in known if index is not None}
+        return {item_id: float(self.trends.bias[index]) for item_id, index in known if index is not None}
 
     def taken_up(self, item_ids: Iterable[str]) -> dict[str, float]:
         """How often each item was taken up lately, decayed; those that the release knows."""
         known = {item_id: index for item_id in item_ids if (index := self.index_of.get(item_id)) is not None}
-        return dict(zip(known, self.trend_counts(list(known.values())).tolist(), strict=True))
+        return dict(zip(known, self.trends.counts(list(known.values())).tolist(), strict=True))
 
     def sampled_vectors(self, size: int) -> F32:
         """About so many of the release's own item vectors, always the same ones."""
@@ -179,8 +157,7 @@ class Release:
                 return False
             index = len(self.item_ids)
             self._make_room(index + 1 - self.item_count)
-            if self._trends is not None:
-                self._trend_rows[index] = self._trends.row_of.get(item_id, -1)
+            self.trends.put(index, item_id)
             self.item_ids.append(item_id)
             self.index_of[item_id] = index
         if index >= self.item_count:
@@ -206,10 +183,7 @@ class Release:
 
     def refresh(self, trends: Trends, trend_micros: int, now_micros: int) -> None:
         """Brings live biases up to a time: trends, and items whose time window opens or closes."""
-        self.map_trends(trends, len(trends.row_of))
-        self._trend_NT = trends.columns(self._trend_rows, trend_micros, self._trend_width)
-        middle = self._half_lives // 2
-        self._bias = trend_bias(self._trend_NT[:, middle], self._trained_NT[:, middle], self.manifest.trend_bias_weight)
+        self.trends.refresh(trends, self.index_of, trend_micros)
         for index, entry in self._windowed.items():
             self._blocked[index] = not entry.shown_at(now_micros)
         self._stale |= {"item_bias", "item_trend"}
@@ -220,7 +194,7 @@ class Release:
         if lifts is self.lifts and self._lifted_items == len(self.item_ids):
             return
         self.lifts, self._lifted_items = lifts, len(self.item_ids)
-        self._lift = np.zeros_like(self._bias)
+        self._lift = np.zeros_like(self._lift)
         for item_id, by in lifts.items():
             index = self.index_of.get(item_id)
             if index is not None:
@@ -228,26 +202,16 @@ class Release:
         self._stale.add("item_bias")
 
     def map_trends(self, trends: Trends, most: int) -> bool:
-        """Finds the fold's rows of our items, those that are new since the last time, so many at once; True while there
-        are more. `refresh` does the rest, but before a release is live a large fold is better taken in small steps."""
-        if trends is not self._trends:
-            self._trends, self._mapped = trends, 0
-            self._trend_rows[:] = -1
-        until = min(self._mapped + most, len(trends.row_of))
-        for item_id in islice(trends.row_of, self._mapped, until):
-            index = self.index_of.get(item_id)
-            if index is not None:
-                self._trend_rows[index] = trends.row_of[item_id]
-        self._mapped = until
-        return until < len(trends.row_of)
+        """Finds so many of the live fold's rows before the release is live; True while there are more."""
+        return self.trends.map(trends, self.index_of, most)
 
     def trained_trend(self) -> F32:
         """Trends at trained-through time, float32 [N+1, T]: the overlay of a release with nothing newer."""
-        return np.concatenate([self._trained_NT[: self.item_count], np.zeros_like(self._trained_NT[:1])])
+        return self.trends.trained(self.item_count)
 
     def overlay(self) -> Overlay:
         """The overlay as it is now. Its arrays are not changed afterwards."""
-        return Overlay(item_bias=self._item_bias(), item_trend=self._trend_NT, fresh_vectors=self._fresh_RD.copy())
+        return Overlay(item_bias=self._item_bias(), item_trend=self.trends.now, fresh_vectors=self._fresh_RD.copy())
 
     def overlay_tensors(self) -> Mapping[str, RawTensor]:
         """The overlay as serialised tensors; what has not changed since the last call is not made again."""
@@ -255,14 +219,14 @@ class Release:
             if "item_bias" in self._stale:
                 self._tensors["item_bias"] = RawTensor.of(self._item_bias())
             if "item_trend" in self._stale:
-                self._tensors["item_trend"] = RawTensor.of(self._trend_NT)
+                self._tensors["item_trend"] = RawTensor.of(self.trends.now)
             if "fresh_vectors" in self._stale:
                 self._tensors["fresh_vectors"] = RawTensor.of(self._fresh_RD)
             self._stale = set()
         return self._tensors
 
     def _item_bias(self) -> F32:
-        bias: F32 = np.where(self._blocked, np.float32(HIDDEN), self._bias + self._lift)
+        bias: F32 = np.where(self._blocked, np.float32(HIDDEN), self.trends.bias + self._lift)
         return bias
 
     def _add_learned(self, row: int, item_id: str) -> None:
@@ -286,10 +250,7 @@ class Release:
         self._fresh_RD = _grown(self._fresh_RD, more, 0)
         self._told_RD = _grown(self._told_RD, more, 0)
         self._blocked = _grown(self._blocked, more, True)
-        self._trend_rows = _grown(self._trend_rows, more, -1)
-        self._trained_NT = _grown(self._trained_NT, more, 0)
-        self._trend_NT = _grown(self._trend_NT, more, 0)
-        self._bias = _grown(self._bias, more, 0)
+        self.trends.make_room(more)
         self._lift = _grown(self._lift, more, 0)
         self._since_N = _grown(self._since_N, more, 0)
         self._stale |= {"item_bias", "item_trend", "fresh_vectors"}

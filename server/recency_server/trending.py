@@ -68,7 +68,7 @@ class Trending:
     def _best(self, found: _Found, release: Release, segment: Segment) -> tuple[str, ...]:
         if segment not in found.best:
             index_S = self._indices(release, segment)
-            count_S = release.trends_now(index_S)
+            count_S = release.trends.strength(index_S)
             order = np.argsort(-count_S, kind="stable")[:_KEPT]
             taken_up = order[count_S[order] > 0.0]
             found.best[segment] = tuple(release.item_ids[index] for index in index_S[taken_up].tolist())
