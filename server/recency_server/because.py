@@ -17,8 +17,8 @@ from recency_server.query import Placed, Query
 from recency_server.reasons import Language
 from recency_server.told import Reason
 
-# A live bias that lifts a score by less is not worth a sentence.
-_LEAST_TREND = 0.01
+# Trends that lift a score by less (a tenth of the odds) are not worth a sentence.
+_LEAST_TREND = 0.1
 # Taken up so often lately (decayed), an item may be said to be popular.
 _MANY = 3.0
 
@@ -30,8 +30,7 @@ class Grounds:
     by_model    whether a model ordered the slate, or else the trend
     newest      the newest events of the history, newest first, and `event_ids` theirs (empty texts where unknown)
     items       what is shown, what the events are about, and the seeds
-    added       what each of the events adds to each item's score
-    live_bias   by item, what its trend since the release adds
+    added       what each of the events, and what trends, add to each item's score
     taken_up    by item, how often it was taken up lately
     lifts       by item, what business rules add
     seed_of     by item, the seed that it is most like
@@ -44,7 +43,6 @@ class Grounds:
     event_ids: Sequence[str] = ()
     items: Mapping[str, item_pb2.Item] = field(default_factory=dict)
     added: Contributions = field(default_factory=Contributions)
-    live_bias: Mapping[str, float] = field(default_factory=dict)
     taken_up: Mapping[str, float] = field(default_factory=dict)
     lifts: Mapping[str, float] = field(default_factory=dict)
     seed_of: Mapping[str, str] = field(default_factory=dict)
@@ -97,9 +95,9 @@ def _trend(placed: Placed, grounds: Grounds) -> Iterator[Reason]:
         text = grounds.language.trending if placed.score > 0.0 else grounds.language.newest
         yield Reason(kind, text, contribution=placed.score)
         return
-    bias = grounds.live_bias.get(placed.item_id, 0.0)
-    if bias >= _LEAST_TREND:
-        yield Reason(kind, grounds.language.trending, contribution=bias)
+    added = grounds.added.of_trend(placed.item_id)
+    if added >= _LEAST_TREND:
+        yield Reason(kind, grounds.language.trending, contribution=added)
 
 
 def _popular(placed: Placed, grounds: Grounds) -> Iterator[Reason]:

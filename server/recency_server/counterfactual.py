@@ -1,8 +1,9 @@
-"""What each of a user's newest events adds to the scores of the items that are shown: the same score without it.
+"""What each of a user's newest events adds to the scores of the items that are shown: the same score without it. And what
+trends add: the score less that with trends as they were when the release was trained.
 
 Events are left out one after the other, the newest first, and what the request asks for (words, examples) last. So what they
-add sums up to the difference between the score with all of them and without any, however the model combines them. All of it
-is one batch of the `scorer`. Legend of shapes: E events, K shown items.
+add sums up to the difference between the score with all of them and without any, however the model combines them. The
+events are one batch of the `scorer`, trends a call beside it. Legend of shapes: E events, K shown items.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ EXPLAINED_EVENTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """What each event adds to each item, newest event first, [E, K]; what the steer adds, [K], None without one; and the
-    column of each item id."""
+    """What each event adds to each item, newest event first, [E, K]; what the steer adds, [K], None without one; what trends
+    since training add, [K]; and the column of each item id."""
 
     events_EK: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     steer_K: npt.NDArray[np.float64] | None = None
+    trend_K: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     column_of: Mapping[str, int] = field(default_factory=dict)
 
     def of_events(self, item_id: str) -> list[float]:
@@ -44,6 +46,11 @@ class Contributions:
         """What the steer adds to an item's score."""
         column = self.column_of.get(item_id)
         return None if column is None or self.steer_K is None else float(self.steer_K[column])
+
+    def of_trend(self, item_id: str) -> float:
+        """What trends since training add to an item's score; 0 where that is not known."""
+        column = self.column_of.get(item_id)
+        return 0.0 if column is None else float(self.trend_K[column])
 
 
 def without_newest(behaviour: Behaviour, release: Release, events: int) -> list[UserRows]:
@@ -88,9 +95,12 @@ async def contributions(
     if steered := aim.steer_D is not aim.own_D:
         asked.append(Row(release, rows[-1], now_micros, indices_K, aim.own_D, 0, with_counts))
     # Asked for in the same turn of the loop, they go in one batch.
-    answers = await asyncio.gather(*(lane.ask(row, within_seconds) for row in asked))
+    as_trained, *answers = await asyncio.gather(
+        lane.ask_as_trained(asked[0], within_seconds), *(lane.ask(row, within_seconds) for row in asked)
+    )
     logits = np.stack([answer.logits[: len(indices_K)] for answer in answers]).astype(np.float64)
     steps = logits[:-1] - logits[1:]
     events = len(rows) - 1
     columns = {item_id: column for column, item_id in enumerate(item_ids)}
-    return Contributions(steps[:events], steps[events] if steered else None, columns)
+    trend_K = logits[0] - as_trained.logits[: len(indices_K)].astype(np.float64)
+    return Contributions(steps[:events], steps[events] if steered else None, trend_K, columns)

@@ -55,7 +55,6 @@ async def explain(
         event_ids=events.used[: -EXPLAINED_EVENTS - 1 : -1],
         items=items,
         added=added,
-        live_bias={} if release is None else release.live_biases([p.item_id for p in placed]),
         taken_up={} if release is None else release.taken_up([p.item_id for p in placed]),
         lifts={} if release is None else release.lifts,
         seed_of=_nearest_seeds(placed, release, query),
@@ -99,7 +98,7 @@ async def _added(
     within_seconds: float,
     parts: Parts,
 ) -> tuple[Contributions, tuple[str, ...]]:
-    """What the newest events and the steer add to the score of each item."""
+    """What the newest events, the steer and trends add to the score of each item."""
     if release is None:
         return Contributions(), ("explain: without a model nobody can tell what each event adds",)
     scored = [p.item_id for p in placed if p.item_id in release.index_of]

@@ -103,11 +103,6 @@ class Release:
         """Since when each item has been there to be shown, by index; 0 for one that is not there any more."""
         return self._since_N[: len(self.item_ids)]
 
-    def live_biases(self, item_ids: Iterable[str]) -> dict[str, float]:
-        """What each item's trend since the release was trained adds to its score; those that the release knows."""
-        known = ((item_id, self.index_of.get(item_id)) for item_id in item_ids)
-        return {item_id: float(self.trends.bias[index]) for item_id, index in known if index is not None}
-
     def taken_up(self, item_ids: Iterable[str]) -> dict[str, float]:
         """How often each item was taken up lately, decayed; those that the release knows."""
         known = {item_id: index for item_id in item_ids if (index := self.index_of.get(item_id)) is not None}
@@ -224,6 +219,13 @@ class Release:
                 self._tensors["fresh_vectors"] = RawTensor.of(self._fresh_RD)
             self._stale = set()
         return self._tensors
+
+    def as_trained(self) -> Mapping[str, RawTensor]:
+        """The parts of the overlay that are other where trends are as they were when the release was trained."""
+        return {
+            "item_bias": RawTensor.of(np.where(self._blocked, np.float32(HIDDEN), self._lift)),
+            "item_trend": RawTensor.of(self.trends.all_trained()),
+        }
 
     def _item_bias(self) -> F32:
         bias: F32 = np.where(self._blocked, np.float32(HIDDEN), self.trends.bias + self._lift)

@@ -82,6 +82,10 @@ class ReleaseTrends:
         counts_K: F32 = now_KT[:, self._half_lives // 2]
         return counts_K * (1.0 + now_KT[:, self._half_lives]) if self._width > self._half_lives else counts_K
 
+    def all_trained(self) -> F32:
+        """What the graphs would read had nothing happened since training, [N+R, T]: zeros for fresh items."""
+        return self._trained_NT
+
     def trained(self, count: int) -> F32:
         """Those of the first `count` indices at trained-through time, and a row of zeros: what a release with nothing newer
         reads, float32 [count + 1, T]."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from served_stack import eventually
 
-from recency import Event, ReasonKind, Recency, Slate, event
+from recency import Event, Reason, ReasonKind, Recency, Slate, event
 
 
 def _clicks(film_ids: list[str], count: int) -> list[Event]:
@@ -74,6 +75,34 @@ def test_somebody_unknown_is_told_that_many_take_it_up(here: Recency) -> None:
         kinds = {reason.kind for place in slate.recommendations for reason in place.reasons}
         assert kinds == {ReasonKind.TREND}
         assert text in {reason.text for place in slate.recommendations for reason in place.reasons}
+
+
+def test_what_trends_is_told_with_what_that_adds(here: Recency, film_ids: list[str]) -> None:
+    risen, still = film_ids[70:72]
+    crowd = [f"crowd-{number}" for number in range(30)]
+
+    def trends() -> dict[str, list[Reason]]:
+        slate = here.recommend("", candidate_item_ids=[risen, still], explain=True)
+        assert not slate.degraded
+        return {
+            place.item_id: [r for r in place.reasons if r.kind is ReasonKind.TREND and r.contribution]
+            for place in slate.recommendations
+        }
+
+    [before] = here.recommend("", candidate_item_ids=[risen]).recommendations
+    try:
+        here.feedback([event(user_id, risen, "LIKE") for user_id in crowd])
+        eventually(lambda: trends()[risen], lambda: str(trends()), 10.0)
+        [now] = here.recommend("", candidate_item_ids=[risen]).recommendations
+        found = trends()
+        assert [reason.text for reason in found[risen]] == ["Is trending now"]
+        # What other tests did before may have moved it since the release, too.
+        assert found[risen][0].contribution >= now.score - before.score - 0.1
+        assert now.score > before.score
+        assert found[still] == []
+    finally:
+        for user_id in crowd:
+            here.delete_user(user_id)
 
 
 def test_a_trace_says_why_an_item_is_not_there_and_which_events_counted(here: Recency, film_ids: list[str]) -> None:

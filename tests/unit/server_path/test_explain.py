@@ -104,8 +104,9 @@ class TestReasons:
             added = sum(reason.contribution for reason in of_kind(placed, BEHAVIOUR))
             assert added == pytest.approx(placed.score - scores(without)[placed.item_id], abs=1e-4)
             assert len(of_kind(placed, BEHAVIOUR)) == min(count, 8)
-        # One batch of the scorer answers for all events and items, beside the golden case and the answer's own.
-        assert asked == 3
+        # One batch of the scorer answers for all events and items and one call for trends, beside the golden case and the
+        # answer's own.
+        assert asked == 4
 
     async def test_the_steer_has_its_part_and_all_of_them_add_up(self, opened: Open, store: MemoryStore) -> None:
         history(store, 3)
@@ -163,8 +164,11 @@ class TestReasons:
         assert content[ITEMS[0]][1][2:] == ("u/0", ITEMS[100], 0.0)
         assert content[ITEMS[1]] == []
 
-    async def test_examples_promotions_chance_and_trend_are_reasons(self, opened: Open, store: MemoryStore) -> None:
+    async def test_examples_promotions_chance_and_trend_are_reasons(
+        self, opened: Open, store: MemoryStore, inference: ScriptedInference
+    ) -> None:
         history(store, 1)
+        inference.adds_bias = True
         async with opened() as parts:
             seeded = await recommend(Query(seed_item_ids=(ITEMS[7],), explain=True), soon(), parts)
             chance = await recommend(Query(exploration=1.0, explain=True), soon(), parts)
