@@ -41,6 +41,8 @@ class Catalog:
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
+        # Those that are not shown now, or not always: a trace looks at the whole catalogue.
+        self._sometimes: dict[str, Entry] = {}
         self.attributes = Attributes()
         # Grows with every change, so that what was made from the catalogue knows when it is out of date.
         self.version = 0
@@ -50,10 +52,13 @@ class Catalog:
         """Takes in new states of items."""
         for item in items:
             self.attributes.put(item.item_id, None if item.deleted else item.item())
+            self._sometimes.pop(item.item_id, None)
             if item.deleted:
                 self.entries.pop(item.item_id, None)
             else:
-                self.entries[item.item_id] = _entry(item)
+                entry = self.entries[item.item_id] = _entry(item)
+                if entry.windowed or not entry.visible:
+                    self._sometimes[item.item_id] = entry
             self.version += 1
             if self.newest_micros is None or item.update_micros > self.newest_micros:
                 self.newest_micros = item.update_micros
@@ -62,6 +67,10 @@ class Catalog:
         """Whether an answer may hold the item now."""
         entry = self.entries.get(item_id)
         return entry is not None and entry.shown_at(now_micros)
+
+    def hidden(self, now_micros: int) -> set[str]:
+        """The items that no answer may hold now. Safe in a thread."""
+        return {item_id for item_id, entry in list(self._sometimes.items()) if not entry.shown_at(now_micros)}
 
 
 def _entry(item: StoredItem) -> Entry:

@@ -24,15 +24,17 @@ def maximal_marginal_relevance(
     Scores are brought to 0..1 first, similarities are cosines (Carbonell and Goldstein, SIGIR 1998)."""
     relevance_K, unit_KD = _scaled(scores_K), _unit(vectors_KD)
     nearest_K = np.zeros(len(scores_K), dtype=np.float32)
-    open_K = np.ones(len(scores_K), dtype=bool)
+    # -inf for what is chosen or closed: few steps in each turn, for a choice that is explored orders the whole pool.
+    own_K = (1.0 - diversity) * relevance_K
     order: list[int] = []
     for _ in range(min(count, len(scores_K))):
-        if not open_K.any():
+        best = int((own_K - diversity * nearest_K).argmax())
+        if own_K[best] == -np.inf:
             break
-        gain_K = (1.0 - diversity) * relevance_K - diversity * nearest_K
-        best = int(np.argmax(np.where(open_K, gain_K, -np.inf)))
         order.append(best)
-        _close(open_K, best, closes)
+        own_K[best] = -np.inf
+        if closes is not None:
+            own_K[list(closes(best))] = -np.inf
         np.maximum(nearest_K, unit_KD @ unit_KD[best], out=nearest_K)
     return order
 

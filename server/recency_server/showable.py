@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -43,6 +44,25 @@ class Showable:
         if self.narrowed is not None and not self.narrowed.fits(item_id):
             return "filter"
         return "placed" if item_id in self.placed else ""
+
+    def causes(self, item_ids: Iterable[str]) -> dict[str, set[str]]:
+        """The same for many items, by cause; what nothing keeps out is under the empty text. By sets, because a trace looks
+        at the whole catalogue."""
+        user, rest, found = self.user, set(item_ids), dict[str, set[str]]()
+        found["seen"] = rest.intersection({*user.rejected, *user.seen} if user.leave_out_seen else user.rejected)
+        rest -= found["seen"]
+        found["excluded"] = rest & self._left_out
+        rest -= found["excluded"]
+        found["hidden"] = (rest - self.catalog.entries.keys()) | (rest & self.catalog.hidden(self.now_micros))
+        rest -= found["hidden"]
+        excluded = self.effect.excluded if self.effect is not None else None
+        found["rule"] = rest.intersection(excluded.item_ids()) if excluded is not None else set()
+        rest -= found["rule"]
+        found["filter"] = rest.difference(self.narrowed.item_ids()) if self.narrowed is not None else set()
+        rest -= found["filter"]
+        found["placed"] = rest & self.placed
+        found[""] = rest - self.placed
+        return found
 
     @cached_property
     def _left_out(self) -> frozenset[str]:

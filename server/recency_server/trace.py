@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 
 from recency.v1 import recommendation_pb2
 from recency_server.candidates import Aim
-from recency_server.catalog import Catalog
 from recency_server.choose import bounds
 from recency_server.parts import Parts
 from recency_server.query import Placed, Query
 from recency_server.reading import User
 from recency_server.release import Release
 from recency_server.score import Scored
+from recency_server.showable import Showable
 from recency_server.told import LeftOut, Trace
 from recency_server.user_events import UserEvents, history_in, read_events
 from recency_store.errors import StoreError
 
 # Items that a cause names.
 _NAMED = 20
-# Gives what keeps an item out; empty where nothing does.
-Cause = Callable[[str], str]
 
 
 class Laps:
@@ -61,11 +60,11 @@ async def trace_of(
     history = [] if release is None or user.rows is None else history_in(user.rows, release)
     ranked = [item_id for item_id, _ in scored.ranked]
     showable = bounds(user, aim, query, parts)
-    catalog = showable.catalog
 
     def left_out_items() -> tuple[LeftOut, ...]:
-        scope = list(catalog.entries) if query.candidate_item_ids is None else query.candidate_item_ids
-        return left_out(scope, ranked, {p.item_id for p in placed}, showable.cause, catalog, release)
+        named = query.candidate_item_ids
+        scope = list(showable.catalog.entries) if named is None else list(dict.fromkeys(named))
+        return left_out(scope, ranked, {p.item_id for p in placed}, showable, release)
 
     in_thread = asyncio.get_running_loop().run_in_executor
     events, missing = UserEvents((), ()), tuple[str, ...]()
@@ -84,33 +83,30 @@ async def trace_of(
 
 
 def left_out(
-    scope: Iterable[str],
-    ranked: list[str],
-    placed: set[str],
-    cause: Cause,
-    catalog: Catalog,
+    scope: Collection[str],
+    ranked: Sequence[str],
+    placed: Collection[str],
+    showable: Showable,
     release: Release | None,
 ) -> tuple[LeftOut, ...]:
     """Every item of a scope that is not in the slate, by its cause: what policy keeps out, what no model can score yet, what
     retrieval did not bring, and what ranked below the slate (the next ones first). Safe in a thread."""
-    place_of = {item_id: place for place, item_id in enumerate(ranked)}
-    by_cause: dict[str, list[str]] = defaultdict(list)
-    for item_id in scope:
-        if item_id in placed:
-            continue
-        if item_id not in catalog.entries:
-            by_cause["unknown"].append(item_id)
-        elif why := cause(item_id):
-            # What has its place already and is not here has it on another page.
-            by_cause["pinned" if why == "placed" else why].append(item_id)
-        elif item_id in place_of:
-            by_cause["rank"].append(item_id)
-        elif release is not None and item_id not in release.index_of:
-            by_cause["not embedded"].append(item_id)
-        else:
-            by_cause["not retrieved"].append(item_id)
-    by_cause["rank"].sort(key=lambda item_id: place_of[item_id])
-    return tuple(LeftOut(why, len(found), tuple(found[:_NAMED])) for why, found in sorted(by_cause.items()) if found)
+    missing = set(scope).difference(placed)
+    by_cause = {"unknown": missing - showable.catalog.entries.keys()}
+    by_cause |= showable.causes(missing - by_cause["unknown"])
+    rest = by_cause.pop("")
+    # What has its place already and is not here has it on another page.
+    by_cause["pinned"] = by_cause.pop("placed")
+    by_cause["rank"] = rest.intersection(ranked)
+    rest -= by_cause["rank"]
+    by_cause["not embedded"] = rest - release.index_of.keys() if release is not None else set()
+    by_cause["not retrieved"] = rest - by_cause["not embedded"]
+    order = {why: ranked if why == "rank" else scope for why in by_cause}
+    return tuple(
+        LeftOut(why, len(found), tuple(islice((item_id for item_id in order[why] if item_id in found), _NAMED)))
+        for why, found in sorted(by_cause.items())
+        if found
+    )
 
 
 def _by_source(scored: Scored, ranked: list[str], placed: Iterable[Placed]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from recency_features.history import Interaction
 from recency_features.spec import PAD, SCORER
 from recency_inference import errors as inference_errors
 from recency_inference.client import Input
+from recency_server.candidates import Aim
+from recency_server.choose import bounds
 from recency_server.parts import Parts
 from recency_server.query import Deadline, Placed, Query, Slate
+from recency_server.reading import read_user
 from recency_server.recommend import recommend
 from recency_server.told import Reason
 from recency_store.memory import MemoryStore
@@ -239,6 +243,25 @@ class TestTraces:
         assert [stage for stage, _ in slate.trace.stages] == [
             *("catch up", "read the user", "aim", "score and decide", "trace"),
         ]
+
+    async def test_the_causes_of_many_items_are_those_of_each(self, opened: Open, store: MemoryStore) -> None:
+        history(store, 3)
+        store.hide_items([ITEMS[1], ITEMS[100]], "moderated", NOW)
+        query = Query(
+            user_id="u",
+            exclude_item_ids=tuple(ITEMS[1:4]),
+            filter=" AND ".join(f"NOT item_id = {item_id}" for item_id in (ITEMS[3], ITEMS[9], ITEMS[101])),
+        )
+        async with opened() as parts:
+            user = await read_user(parts.users, query, parts.releases.live, True, 100, 1.0)
+            aim = Aim(narrowed=parts.filters.narrow(query.filter))
+            showable = replace(bounds(user, aim, query, parts), placed=frozenset(ITEMS[9:12]))
+            found = showable.causes([*ITEMS, "nothing"])
+        expected: dict[str, set[str]] = {why: set() for why in found}
+        for item_id in [*ITEMS, "nothing"]:
+            expected[showable.cause(item_id)].add(item_id)
+        assert found == expected
+        assert {why for why, some in found.items() if some} == {"", "seen", "excluded", "hidden", "filter", "placed"}
 
     async def test_events_that_counted_and_those_that_did_not_are_named(self, opened: Open, store: MemoryStore) -> None:
         history(store, 10)
