@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from recency_bench.stretch import Cases, Stretch, cases_of, cut_by_time
 from recency_bench.teaching import LEARN_EVERY, Stack
 from recency_cli.config import load
 from recency_cli.exporting import movielens_folder
+from recency_export.gate_settings import PoisoningSettings
 from recency_store.memory import MemoryStore
 from recency_store.records import NewItem
 from recency_store.sqlite import open_sqlite
@@ -56,7 +58,9 @@ def cases(stretch: Stretch) -> Cases:
 @pytest.fixture(scope="module")
 def deployment(films: DataFolder) -> Stack:
     settings = load(films.path / "recency.toml")
-    return Stack(settings.triton(), settings.gateway(), settings.learner(), settings.export())
+    # Where sixty people are everybody, three of them who like a film are a crowd that the gate would stop to look at.
+    gate = replace(settings.export().gate, poisoning=PoisoningSettings(gain_per_user=1.0))
+    return Stack(settings.triton(), settings.gateway(), settings.learner(), replace(settings.export(), gate=gate))
 
 
 def test_an_arm_answers_every_case_learns_every_event_and_makes_a_release(
