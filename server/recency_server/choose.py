@@ -78,8 +78,8 @@ async def choose(
     left: Left,
     parts: Parts,
 ) -> tuple[Scored, tuple[Placed, ...]]:
-    """Scores and decides. Where what was retrieved does not fill the slate within a filter or caps, more is ranked: neither
-    empties a slate that could be filled."""
+    """Scores and decides; what was steered gets its chances later (`chances.py`). Where what was retrieved does not fill the
+    slate within a filter or caps, more is ranked: neither empties a slate that could be filled."""
     config, showable = parts.config.policy, bounds(user, aim, query, parts)
     catalog, effect = showable.catalog, parts.rules.in_force.effect(showable.now_micros)
     choice = Choice(release, user, aim, query, left, parts, showable)
@@ -109,7 +109,7 @@ async def choose(
         ranked, room = slate_of(scored)
         if room is not None:
             # Whether more was ranked hung on what was drawn first: nobody can tell the chances of the second draw.
-            ranked = _without_chances(ranked)
+            ranked = _without_propensities(ranked)
     if scored.by_model and release is not None:
         given, ranked = await _with_fresh(choice, release, given, ranked, room, dice)
     slate = filled(given, ranked, query.page_size)
@@ -235,7 +235,7 @@ async def _with_fresh(
     takes_part = bool(new.newest) and query.candidate_item_ids is None
     if takes_part and query.exploration > 0.0 and parts.config.policy.fresh_share > 0.0:
         # How many places they get, and so where the others stand, hangs on what was drawn before.
-        ranked = _without_chances(ranked)
+        ranked = _without_propensities(ranked)
     if missing > 0 and takes_part:
         own = replace(query, candidate_item_ids=new.newest)
         bounds = replace(showable, placed=showable.placed.union(there))
@@ -247,7 +247,7 @@ async def _with_fresh(
     return given, without_last(ranked, over, new.has)
 
 
-def _without_chances(ranked: Sequence[Placed]) -> tuple[Placed, ...]:
+def _without_propensities(ranked: Sequence[Placed]) -> tuple[Placed, ...]:
     return tuple(placed._replace(propensity=None) for placed in ranked)
 
 

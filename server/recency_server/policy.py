@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from recency_features.exploration import explore, pool_size, uncertainty
 from recency_server.caps import Room
+from recency_server.chances import probability
 from recency_server.diversity import determinantal, maximal_marginal_relevance
 from recency_server.policy_config import PolicyConfig
 from recency_server.query import Placed, Query
@@ -40,7 +40,8 @@ class Terms:
 def decide(
     scored: Scored, query: Query, release: Release | None, showable: Showable, terms: Terms | None = None
 ) -> tuple[Placed, ...]:
-    """The items that are shown: the first ones that may be, or those that diversity and exploration choose."""
+    """The items that are shown: the first ones that may be, or those that diversity and exploration choose. Their chances
+    are those of their scores: where these were steered, they are not the chances yet."""
     terms = terms or Terms()
     places = query.page_size if terms.places is None else terms.places
     may = may_be_shown(scored, showable)
@@ -53,13 +54,10 @@ def decide(
         shown = list(islice(may if terms.room is None else terms.room.within(may), places))
     if not scored.by_model or release is None:
         return tuple([Placed(item_id, score, None, scored.source_of(item_id)) for item_id, score in shown])
-    chance_of = _probability(scored, release)
-    if chances is None:
-        return tuple([Placed(i, score, chance_of(i, score), scored.source_of(i)) for i, score in shown])
     return tuple(
         [
-            Placed(i, score, chance_of(i, score), scored.source_of(i), chance)
-            for (i, score), chance in zip_longest(shown, chances)
+            Placed(i, score, probability(release, i, score), scored.source_of(i), chance)
+            for (i, score), chance in zip_longest(shown, chances or ())
         ]
     )
 
@@ -97,22 +95,3 @@ def _choose(
     unsure_K = uncertainty(release.trends.counts(indices))
     order, chances = explore(unsure_K, query.exploration, places, dice, closes)
     return [pool[k] for k in order], chances
-
-
-def _probability(scored: Scored, release: Release) -> Callable[[str, float], float | None]:
-    """The calibrated chance of an item. Neither a steer nor a rule moves it, only the order: it was fitted without them."""
-    scale, shift, unsteered = release.manifest.calibration.scale, release.manifest.calibration.shift, scored.unsteered
-    lifts = release.lifts
-    if unsteered is None and not lifts:
-        return lambda item_id, score: _sigmoid(scale * score + shift)
-
-    def of(item_id: str, score: float) -> float | None:
-        logit = score if unsteered is None else unsteered.get(item_id)
-        return None if logit is None else _sigmoid(scale * (logit - lifts.get(item_id, 0.0)) + shift)
-
-    return of
-
-
-def _sigmoid(x: float) -> float:
-    # Past 700 the exponential of a float overflows, and the answer has long been 0.
-    return 1.0 / (1.0 + math.exp(-x)) if x > -700.0 else 0.0

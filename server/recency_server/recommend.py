@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from recency_server.candidates import Aim, aim_at
+from recency_server.chances import ask_unsteered, with_chances
 from recency_server.choose import choose
 from recency_server.errors import StaleRefused, TooLate
 from recency_server.explain import explain
@@ -18,7 +19,7 @@ from recency_server.reading import User, leaves_out_seen, read_user
 from recency_server.release import Release
 from recency_server.score import Scored
 from recency_server.told import Trace
-from recency_server.trace import Laps, trace_of
+from recency_server.trace import Laps, Stored, stored_events, trace_of
 from recency_store.errors import StoreError
 
 # The follower notes that it has everything this often at the least; less is not measured.
@@ -47,6 +48,8 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         leave_out_seen = leaves_out_seen(query, release, config.exclude_seen, config.repeat_share)
         people = config.people
         user = await read_user(parts.users, query, release, leave_out_seen, people.maturity_limit, left())
+        # Begun here, because the model works meanwhile.
+        reading = asyncio.create_task(stored_events(query, parts)) if query.trace else None
         laps.end("read the user")
         narrowed = parts.filters.up_to_maturity(parts.filters.narrow(query.filter), user.maturity_limit)
         aim = await aim_at(release, user, query, narrowed, left(), parts.encoder, parts.follower, config.steer)
@@ -55,14 +58,10 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         scored, placed = await choose(release, user, aim, query, dice, left, parts)
         laps.end("score and decide")
         own = aim.steer_D is None and aim.narrowed is None and user.profile.personal
-        by_model = release if scored.by_model else None
-        freshness = _freshness(by_model, user, parts)
-        placed, trace, untold = await _tell(laps, scored, placed, by_model, user, aim, query, left, parts)
+        freshness = _freshness(release if scored.by_model else None, user, parts)
+        placed, trace, untold = await _tell(laps, scored, placed, release, user, aim, query, reading, left, parts)
     stale = _too_stale(query, freshness, parts)
     degraded = (*behind, *stale, *user.degraded, *aim.degraded, *scored.degraded, *untold)
-    if query.with_items:
-        placed, unread = await _with_items(placed, deadline, parts)
-        degraded += unread
     slate = Slate(
         recommendation_id=recommendation_id,
         placed=placed,
@@ -107,18 +106,28 @@ async def _tell(
     user: User,
     aim: Aim,
     query: Query,
+    reading: Stored | None,
     left: Callable[[], float],
     parts: Parts,
 ) -> tuple[tuple[Placed, ...], Trace | None, tuple[str, ...]]:
-    """The places with their reasons, the trace, and what is missing of either; nothing is done where neither is wanted."""
+    """The places with their chances, reasons and items, the trace, and what is missing of these; only what is wanted."""
+    # What is asked of the model here is answered while the rest is made.
+    unsteered = ask_unsteered(placed, release, user, aim, parts.clock(), left(), parts.scorer)
+    by_model = release if scored.by_model else None
     trace, untold = None, tuple[str, ...]()
     if query.explain:
-        placed, untold = await explain(placed, release, user, aim, query, left, parts)
+        placed, untold = await explain(placed, by_model, user, aim, query, left, parts)
         laps.end("explain")
-    if query.trace:
-        trace, untraced = await trace_of(laps, scored, placed, release, user, query, aim, left(), parts)
+    if reading is not None:
+        trace, untraced = await trace_of(scored, placed, by_model, user, query, aim, reading, left(), parts)
         untold += untraced
-    return placed, trace, untold
+        laps.end("trace")
+    if query.with_items:
+        placed, unread = await _with_items(placed, left(), parts)
+        untold += unread
+    placed = await with_chances(placed, release, unsteered)
+    laps.end("chances")
+    return placed, trace and replace(trace, stages=tuple(laps.stages)), untold
 
 
 def _next_page(query: Query, recommendation_id: str, placed: int) -> str:
@@ -190,12 +199,12 @@ def _too_stale(query: Query, freshness: Freshness, parts: Parts) -> tuple[str, .
 
 
 async def _with_items(
-    placed: tuple[Placed, ...], deadline: Deadline, parts: Parts
+    placed: tuple[Placed, ...], within_seconds: float, parts: Parts
 ) -> tuple[tuple[Placed, ...], tuple[str, ...]]:
     item_ids = [place.item_id for place in placed]
     in_thread = asyncio.get_running_loop().run_in_executor
     try:
-        async with asyncio.timeout(_left(deadline, parts)):
+        async with asyncio.timeout(within_seconds):
             items = await in_thread(parts.threads, parts.store.get_items, item_ids)
     except TimeoutError:
         return placed, ("items: not read in time",)

@@ -6,8 +6,10 @@ release's own item, from N on a fresh one; an index never changes its item while
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from recency_store.records import ReleaseRecord, StoredItem
 # Rows for fresh items grow in these steps, so that shapes seldom change.
 _FRESH_STEPS = (1, 16, 64, 256, 1024, 4096, 16_384)
 MAX_FRESH = _FRESH_STEPS[-1]
+# Items by which it is measured how far scores spread.
+_SAMPLE = 2_000
 
 F32 = npt.NDArray[np.float32]
 
@@ -108,10 +112,15 @@ class Release:
         known = {item_id: index for item_id in item_ids if (index := self.index_of.get(item_id)) is not None}
         return dict(zip(known, self.trends.counts(list(known.values())).tolist(), strict=True))
 
-    def sampled_vectors(self, size: int) -> F32:
-        """About so many of the release's own item vectors, always the same ones."""
-        vectors_SD: F32 = self._items_ND[:: max(1, self.item_count // size)]
-        return vectors_SD
+    def spread(self, vector_D: F32) -> float:
+        """How far a vector's scores spread over the items: the standard deviation over a sample of the release's own."""
+        return math.sqrt(max(0.0, float(vector_D @ self._covariance_DD @ vector_D)))
+
+    @cached_property
+    def _covariance_DD(self) -> F32:
+        sample_SD = self._items_ND[:: max(1, self.item_count // _SAMPLE)]
+        covariance_DD: F32 = np.cov(sample_SD, rowvar=False, bias=True).astype(np.float32)
+        return covariance_DD
 
     def oldest_pending_micros(self) -> int | None:
         """Since when an item waits to be embedded, None where none does."""

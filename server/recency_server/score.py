@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -38,16 +37,13 @@ _NONE = np.empty(0, dtype=np.int32)
 class Scored:
     """(item id, score), best first, where they came from, and whether a model made them.
 
-    unsteered  logits without the steer, by item id, of the first ones; None where there is no steer. A steer moves the
-               order, not the chance: that was fitted without one.
-    others     items that came from elsewhere than `source`, with where from
-    facts      what items share with the examples, or with what the user chose last, where the deployment has relations
+    others  items that came from elsewhere than `source`, with where from
+    facts   what items share with the examples, or with what the user chose last, where the deployment has relations
     """
 
     ranked: Iterable[tuple[str, float]]
     source: recommendation_pb2.Source
     by_model: bool
-    unsteered: Mapping[str, float] | None = None
     degraded: tuple[str, ...] = ()
     others: Mapping[str, recommendation_pb2.Source] = field(default_factory=dict)
     facts: Mapping[str, Fact] = field(default_factory=dict)
@@ -62,10 +58,9 @@ class Scored:
         own = list(self.ranked)
         there = {item_id for item_id, _ in own}
         new = [(item_id, score) for item_id, score in more.ranked if item_id not in there]
-        unsteered = None if self.unsteered is None else {**(more.unsteered or {}), **self.unsteered}
         ranked = sorted([*own, *new], key=lambda pair: -pair[1])
         others = {**self.others, **{item_id: source for item_id, _ in new}}
-        return replace(self, ranked=ranked, unsteered=unsteered, others=others)
+        return replace(self, ranked=ranked, others=others)
 
 
 class Lanes:
@@ -115,6 +110,21 @@ class Scorer:
         # A trace counts all that was scored; else it is made only as far as somebody reads.
         return replace(scored, ranked=tuple(scored.ranked)) if query.trace else scored
 
+    async def unsteered(
+        self, release: Release, user: User, item_ids: Sequence[str], now_micros: int, within_seconds: float
+    ) -> Mapping[str, float]:
+        """Logits of items that the release has by what the user did alone, whatever the request steers by; empty where they
+        cannot be had now."""
+        if user.rows is None:
+            return {}
+        ids = np.array([release.index_of[item_id] for item_id in item_ids], dtype=np.int32)
+        row = Row(release, user.rows, now_micros, ids, None, 0, with_counts=not user.leave_out_seen)
+        try:
+            logits = (await self.lanes(release).scorer.ask(row, within_seconds)).logits
+        except (Unavailable, Overloaded, TooLate):
+            return {}
+        return dict(zip(item_ids, logits.tolist(), strict=False))
+
     async def _score(
         self, release: Release | None, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
     ) -> Scored:
@@ -131,7 +141,6 @@ class Scorer:
         self, release: Release, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
     ) -> Scored:
         assert user.rows is not None
-        until = time.monotonic() + within_seconds
         exclude = [user.rows.own_ids] if user.leave_out_seen else []
         if len(user.rows.rejected):
             exclude.append(user.rows.rejected)
@@ -149,20 +158,13 @@ class Scorer:
         assert answer.indices is not None
         # Places that no item fills come last, with index -1 and logit -inf.
         ranked = _named(release.item_ids, answer.indices, answer.logits)
-        source = _source(query, user)
-        if aim.steer_D is None:
-            return Scored(ranked, source, True)
-        first = answer.indices[: _chosen_from(query, aim)]
-        row = Row(release, user.rows, now_micros, first[first >= 0], None, 0, with_counts=not user.leave_out_seen)
-        unsteered = await self._unsteered(row, until - time.monotonic())
-        return Scored(ranked, source, True, unsteered)
+        return Scored(ranked, _source(query, user), True)
 
     async def _rank(
         self, release: Release, user: User, aim: Aim, query: Query, now_micros: int, within_seconds: float
     ) -> Scored:
         assert user.rows is not None
         assert aim.named is not None
-        steered = aim.steer_D is not None
         source = _source(query, user)
         named = aim.named
         if not len(named):
@@ -174,36 +176,15 @@ class Scorer:
         counts = not user.leave_out_seen
         rows = [Row(release, user.rows, now_micros, part, aim.steer_D, 0, with_counts=counts) for part in parts]
         ask = self.lanes(release).scorer.ask
-        # All of them, with and without the steer, go in one batch where they fit.
-        without = [self._unsteered(replace(row, steer_D=None), within_seconds) for row in rows] if steered else []
-        answers, plain = await asyncio.gather(
-            asyncio.gather(*(ask(row, within_seconds) for row in rows)), asyncio.gather(*without)
-        )
+        answers = await asyncio.gather(*(ask(row, within_seconds) for row in rows))
         logits = np.concatenate([answer.logits[: len(part)] for answer, part in zip(answers, parts, strict=True)])
         order = np.argsort(-logits, kind="stable")
         ranked = _named(release.item_ids, named[order], logits[order])
-        return Scored(ranked, source, True, {k: v for some in plain for k, v in some.items()} if steered else None)
-
-    async def _unsteered(self, row: Row, within_seconds: float) -> Mapping[str, float]:
-        """The logits of a row's items without the steer; empty where that cannot be had now: the order stands."""
-        try:
-            logits = (await self.lanes(row.release).scorer.ask(row, max(within_seconds, 0.0))).logits
-        except (Unavailable, Overloaded, TooLate):
-            return {}
-        item_ids = row.release.item_ids
-        return {item_ids[i]: logit for i, logit in zip(row.ids.tolist(), logits.tolist(), strict=False)}
+        return Scored(ranked, source, True)
 
     def _trending(self, query: Query, aim: Aim, cause: str) -> Scored:
         only = None if query.candidate_item_ids is None else aim.named_ids
         return Scored(self._trend_order.ranked(only), recommendation_pb2.SOURCE_TREND, False, degraded=(cause,))
-
-
-def _chosen_from(query: Query, aim: Aim) -> int | None:
-    """How many of the best ones a slate is made of at the most; None where it may be any of them."""
-    if aim.narrowed is not None or query.diversity > 0.0 or query.exploration > 0.0:
-        return None
-    # Examples are among the best ones themselves and are not shown.
-    return _K_PER_PLACE * query.page_size + len(query.seed_item_ids) + len(query.negative_item_ids)
 
 
 def _source(query: Query, user: User) -> recommendation_pb2.Source:

@@ -53,7 +53,7 @@ class Showable:
         rest -= found["seen"]
         found["excluded"] = rest & self._left_out
         rest -= found["excluded"]
-        found["hidden"] = (rest - self.catalog.entries.keys()) | (rest & self.catalog.hidden(self.now_micros))
+        found["hidden"] = rest.difference(self.catalog.entries) | (rest & self.catalog.hidden(self.now_micros))
         rest -= found["hidden"]
         excluded = self.effect.excluded if self.effect is not None else None
         found["rule"] = rest.intersection(excluded.item_ids()) if excluded is not None else set()

@@ -2,7 +2,7 @@
 
 A steer is as strong as the user's own history when its scores spread over the items as far as the user's do. For words
 the release says how much that takes (`query_scale`, for content dimensions); for items' own vectors it is measured on a
-sample of the matrix. Legend: N items, S sampled items, D item vector width.
+sample of the matrix. Legend: D item vector width.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class SteerConfig:
 F32 = npt.NDArray[np.float32]
 # Words alone: the query outweighs the history by this much, and float32 still tells the items apart.
 _MOST_WEIGHT = 1_000.0
-_SAMPLE = 2_000
 # Measured (docs/asking.md): so much moves a plain slate as a whole weight moves one that follows a history.
 _WITHOUT_HISTORY = 0.05
 _TINY = 1e-6
@@ -68,13 +67,11 @@ def steer_from_dislikes(release: Release, disliked: Sequence[int], history: int,
 
 def _towards(release: Release, vector_D: F32) -> F32:
     learned = release.manifest.learned_dim
-    sample_SD = release.sampled_vectors(_SAMPLE)
     content_D, learned_D = vector_D.copy(), vector_D.copy()
     content_D[:learned], learned_D[learned:] = 0.0, 0.0
     content_D *= release.manifest.query_scale
     # As far as the words spread is as far as the history does.
-    spread = float((sample_SD @ content_D).std())
-    own = float((sample_SD @ learned_D).std())
+    spread, own = release.spread(content_D), release.spread(learned_D)
     if spread < _TINY:
         return learned_D
     both_D: F32 = 0.5 * content_D + learned_D * np.float32(0.5 * spread / max(own, _TINY))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from recency.v1 import recommendation_pb2
@@ -21,9 +22,12 @@ from recency_server.release import Release
 from recency_server.score import Scored
 from recency_server.showable import Showable
 from recency_server.told import LeftOut, Trace
-from recency_server.user_events import UserEvents, history_in, read_events
+from recency_server.user_events import UserEvents, events_behind, history_in
 from recency_store.errors import StoreError
+from recency_store.records import LoggedEvent
 
+# What `stored_events` comes to.
+Stored = Awaitable[tuple[Sequence[LoggedEvent], tuple[str, ...]]]
 # Items that a cause names.
 _NAMED = 20
 
@@ -45,41 +49,48 @@ class Laps:
             self._since = now
 
 
+async def stored_events(query: Query, parts: Parts) -> tuple[Sequence[LoggedEvent], tuple[str, ...]]:
+    """The user's newest events in the store, and what is missing of them. Raises nothing: it is begun while the model works,
+    and an answer that fails does not wait for it."""
+    read, limit = parts.store.read_user, parts.config.users.events_limit
+    try:
+        in_thread = asyncio.get_running_loop().run_in_executor
+        return (await in_thread(parts.threads, read, query.user_id, limit) if query.user_id else ()), ()
+    except StoreError as error:
+        return (), (f"trace: the store does not answer ({error})",)
+
+
 async def trace_of(
-    laps: Laps,
     scored: Scored,
     placed: tuple[Placed, ...],
     release: Release | None,
     user: User,
     query: Query,
     aim: Aim,
+    reading: Stored,
     within_seconds: float,
     parts: Parts,
 ) -> tuple[Trace, tuple[str, ...]]:
-    """The trace, and what is missing of it. `release` is None where no model took part."""
+    """The trace without its stages, and what is missing of it. `release` is None where no model took part; `reading` is what
+    was begun with `stored_events`."""
     history = [] if release is None or user.rows is None else history_in(user.rows, release)
     ranked = [item_id for item_id, _ in scored.ranked]
     showable = bounds(user, aim, query, parts)
+    stored: Sequence[LoggedEvent] = ()
+    missing: tuple[str, ...] = ("trace: the user's events were not read in time",)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_seconds):
+            stored, missing = await reading
 
-    def left_out_items() -> tuple[LeftOut, ...]:
+    def told() -> tuple[tuple[LeftOut, ...], UserEvents]:
         named = query.candidate_item_ids
         scope = list(showable.catalog.entries) if named is None else list(dict.fromkeys(named))
-        return left_out(scope, ranked, {p.item_id for p in placed}, showable, release)
+        out = left_out(scope, ranked, {p.item_id for p in placed}, showable, release)
+        return out, UserEvents((), ()) if missing else events_behind(stored, query, history)
 
-    in_thread = asyncio.get_running_loop().run_in_executor
-    events, missing = UserEvents((), ()), tuple[str, ...]()
-    out = await in_thread(parts.threads, left_out_items)
-    try:
-        async with asyncio.timeout(within_seconds):
-            limit = parts.config.users.events_limit
-            events = await in_thread(parts.threads, read_events, parts.store, query, history, limit)
-    except TimeoutError:
-        missing = ("trace: the user's events were not read in time",)
-    except StoreError as error:
-        missing = (f"trace: the store does not answer ({error})",)
-    laps.end("trace")
+    out, events = await asyncio.get_running_loop().run_in_executor(parts.threads, told)
     used = tuple(event_id for event_id in events.used if event_id)
-    return Trace(tuple(laps.stages), _by_source(scored, ranked, placed), out, used, events.unused), missing
+    return Trace((), _by_source(scored, ranked, placed), out, used, events.unused), missing
 
 
 def left_out(
@@ -92,18 +103,18 @@ def left_out(
     """Every item of a scope that is not in the slate, by its cause: what policy keeps out, what no model can score yet, what
     retrieval did not bring, and what ranked below the slate (the next ones first). Safe in a thread."""
     missing = set(scope).difference(placed)
-    by_cause = {"unknown": missing - showable.catalog.entries.keys()}
+    by_cause = {"unknown": missing.difference(showable.catalog.entries)}
     by_cause |= showable.causes(missing - by_cause["unknown"])
     rest = by_cause.pop("")
     # What has its place already and is not here has it on another page.
     by_cause["pinned"] = by_cause.pop("placed")
     by_cause["rank"] = rest.intersection(ranked)
     rest -= by_cause["rank"]
-    by_cause["not embedded"] = rest - release.index_of.keys() if release is not None else set()
+    by_cause["not embedded"] = rest.difference(release.index_of) if release is not None else set()
     by_cause["not retrieved"] = rest - by_cause["not embedded"]
     order = {why: ranked if why == "rank" else scope for why in by_cause}
     return tuple(
-        LeftOut(why, len(found), tuple(islice((item_id for item_id in order[why] if item_id in found), _NAMED)))
+        LeftOut(why, len(found), tuple(islice(filter(found.__contains__, order[why]), _NAMED)))
         for why, found in sorted(by_cause.items())
         if found
     )

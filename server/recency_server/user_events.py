@@ -17,6 +17,7 @@ from recency_server.query import Query
 from recency_server.release import Release
 from recency_server.users import Behaviour, UserRows
 from recency_store.protocol import Store
+from recency_store.records import LoggedEvent
 
 # Events that did not count, the newest of them: as many as a trace holds.
 _UNUSED = 100
@@ -53,7 +54,11 @@ def history_in(rows: UserRows, release: Release) -> list[Interaction]:
 def read_events(store: Store, query: Query, history: Sequence[Interaction], limit: int) -> UserEvents:
     """Finds the events of a history again among the user's newest `limit` in the store and those that the request brought.
     Blocks; StoreError where the store is away."""
-    stored = store.read_user(query.user_id, limit) if query.user_id else []
+    return events_behind(store.read_user(query.user_id, limit) if query.user_id else [], query, history)
+
+
+def events_behind(stored: Sequence[LoggedEvent], query: Query, history: Sequence[Interaction]) -> UserEvents:
+    """The same where the user's events have been read."""
     stands = standing(stored)
     kept = {event.sequence for event in stands}
     taken_back = [event.event_id for event in stored if event.sequence not in kept]

@@ -174,9 +174,9 @@ class TestWithARelease:
             slate = await recommend(Query(text="sad", candidate_item_ids=(ITEMS[3], ITEMS[1])), soon(), parts)
         assert ids(slate) == [ITEMS[1], ITEMS[3]]
         assert all(p.probability is not None for p in slate.placed)
-        steers = inference.of(SCORER)[-1]["steer"]
-        assert (steers[0] != 0).any()
-        assert (steers[1] == 0).all()
+        order, chance = inference.of(SCORER)[-2:]
+        assert (order["steer"] != 0).any()
+        assert (chance["steer"] == 0).all()
 
     async def test_an_item_written_with_its_vector_is_retrieved_at_once_and_stands_in_histories(
         self, opened: Open, inference: ScriptedInference
