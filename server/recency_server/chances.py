@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from recency_server.candidates import Aim
 from recency_server.query import Placed
-from recency_server.reading import User
 from recency_server.release import Release
-from recency_server.score import Scorer
-
-# Logits by item id, without those that could not be had.
-Logits = Mapping[str, float]
 
 
 def probability(release: Release, item_id: str, logit: float) -> float:
@@ -22,35 +15,11 @@ def probability(release: Release, item_id: str, logit: float) -> float:
     return _sigmoid(calibration.scale * (logit - release.lifts.get(item_id, 0.0)) + calibration.shift)
 
 
-def ask_unsteered(
-    placed: Sequence[Placed],
-    release: Release | None,
-    user: User,
-    aim: Aim,
-    now_micros: int,
-    within_seconds: float,
-    scorer: Scorer,
-) -> asyncio.Task[Logits] | None:
-    """Begins to ask for the logits of a steered slate without the steer: what else there is to tell of the slate is made
-    meanwhile. None where nothing was steered."""
-    if release is None or aim.steer_D is None:
-        return None
-    item_ids = [one.item_id for one in placed if one.probability is not None]
-    if not item_ids:
-        return None
-    return asyncio.create_task(scorer.unsteered(release, user, item_ids, now_micros, within_seconds))
-
-
-async def with_chances(
-    placed: tuple[Placed, ...], release: Release | None, unsteered: Awaitable[Logits] | None
-) -> tuple[Placed, ...]:
-    """The slate with the chances of what was steered; None where one cannot be had now."""
-    if release is None or unsteered is None:
-        return placed
-    logits = await unsteered
+def with_chances(placed: Sequence[Placed], release: Release, unsteered: Mapping[str, float]) -> tuple[Placed, ...]:
+    """A steered slate with its chances, by the logits without the steer; None where there is none."""
 
     def chance(one: Placed) -> float | None:
-        logit = None if one.probability is None else logits.get(one.item_id)
+        logit = None if one.probability is None else unsteered.get(one.item_id)
         return None if logit is None else probability(release, one.item_id, logit)
 
     return tuple(one._replace(probability=chance(one)) for one in placed)

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from recency_server.candidates import Aim, aim_at
-from recency_server.chances import ask_unsteered, with_chances
+from recency_server.chances import with_chances
 from recency_server.choose import choose
 from recency_server.errors import StaleRefused, TooLate
 from recency_server.explain import explain
@@ -48,18 +50,16 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         leave_out_seen = leaves_out_seen(query, release, config.exclude_seen, config.repeat_share)
         people = config.people
         user = await read_user(parts.users, query, release, leave_out_seen, people.maturity_limit, left())
-        # Begun here, because the model works meanwhile.
-        reading = asyncio.create_task(stored_events(query, parts)) if query.trace else None
         laps.end("read the user")
         narrowed = parts.filters.up_to_maturity(parts.filters.narrow(query.filter), user.maturity_limit)
         aim = await aim_at(release, user, query, narrowed, left(), parts.encoder, parts.follower, config.steer)
         aim = await with_profile(aim, release, user, parts.encoder, people, left())
         laps.end("aim")
-        scored, placed = await choose(release, user, aim, query, dice, left, parts)
+        scored, placed, stored = await _choose_and_read(release, user, aim, query, dice, left, parts)
         laps.end("score and decide")
         own = aim.steer_D is None and aim.narrowed is None and user.profile.personal
         freshness = _freshness(release if scored.by_model else None, user, parts)
-        placed, trace, untold = await _tell(laps, scored, placed, release, user, aim, query, reading, left, parts)
+        placed, trace, untold = await _tell(laps, scored, placed, release, user, aim, query, stored, left, parts)
     stale = _too_stale(query, freshness, parts)
     degraded = (*behind, *stale, *user.degraded, *aim.degraded, *scored.degraded, *untold)
     slate = Slate(
@@ -71,7 +71,7 @@ async def recommend(query: Query, deadline: Deadline, parts: Parts) -> Slate:
         missing_item_ids=aim.missing,
         next_page_token=_next_page(query, recommendation_id, len(placed)),
         ruled=config.policy.has_a_say or bool(parts.rules.in_force.rules.rules) or not own,
-        trace=trace,
+        trace=trace and replace(trace, stages=tuple(laps.stages)),
     )
     parts.counters.note(degraded)
     watched.answered(slate.recommendation_id, scored.by_model)
@@ -98,6 +98,23 @@ async def _begin(query: Query, deadline: Deadline, parts: Parts) -> tuple[Query,
     return replace(query, exclude_item_ids=(*query.exclude_item_ids, *shown), offset=len(shown)), behind
 
 
+async def _choose_and_read(
+    release: Release | None,
+    user: User,
+    aim: Aim,
+    query: Query,
+    dice: np.random.Generator | None,
+    left: Callable[[], float],
+    parts: Parts,
+) -> tuple[Scored, tuple[Placed, ...], Stored | None]:
+    """What is scored and decided, and for a trace the user's events, read beside the work of the model."""
+    if not query.trace:
+        return *(await choose(release, user, aim, query, dice, left, parts)), None
+    reading = stored_events(query, left(), parts)
+    (scored, placed), stored = await asyncio.gather(choose(release, user, aim, query, dice, left, parts), reading)
+    return scored, placed, stored
+
+
 async def _tell(
     laps: Laps,
     scored: Scored,
@@ -106,28 +123,48 @@ async def _tell(
     user: User,
     aim: Aim,
     query: Query,
-    reading: Stored | None,
+    stored: Stored | None,
     left: Callable[[], float],
     parts: Parts,
 ) -> tuple[tuple[Placed, ...], Trace | None, tuple[str, ...]]:
-    """The places with their chances, reasons and items, the trace, and what is missing of these; only what is wanted."""
-    # What is asked of the model here is answered while the rest is made.
-    unsteered = ask_unsteered(placed, release, user, aim, parts.clock(), left(), parts.scorer)
+    """The places with their chances, and all else that is to be told: for the chances of a steered slate the model is asked
+    beside that."""
     by_model = release if scored.by_model else None
+    item_ids = [one.item_id for one in placed if one.probability is not None]
+    if release is None or aim.steer_D is None or not item_ids:
+        return await _reasons_and_trace(laps, scored, placed, by_model, user, aim, query, stored, left, parts)
+    asked = parts.scorer.unsteered(release, user, item_ids, parts.clock(), left())
+    telling = _reasons_and_trace(laps, scored, placed, by_model, user, aim, query, stored, left, parts)
+    (placed, trace, untold), logits = await asyncio.gather(telling, asked)
+    laps.end("chances")
+    return with_chances(placed, release, logits), trace, untold
+
+
+async def _reasons_and_trace(
+    laps: Laps,
+    scored: Scored,
+    placed: tuple[Placed, ...],
+    release: Release | None,
+    user: User,
+    aim: Aim,
+    query: Query,
+    stored: Stored | None,
+    left: Callable[[], float],
+    parts: Parts,
+) -> tuple[tuple[Placed, ...], Trace | None, tuple[str, ...]]:
+    """The places with their reasons and items, the trace, and what is missing of these; only what is wanted is made."""
     trace, untold = None, tuple[str, ...]()
     if query.explain:
-        placed, untold = await explain(placed, by_model, user, aim, query, left, parts)
+        placed, untold = await explain(placed, release, user, aim, query, left, parts)
         laps.end("explain")
-    if reading is not None:
-        trace, untraced = await trace_of(scored, placed, by_model, user, query, aim, reading, left(), parts)
-        untold += untraced
+    if stored is not None:
+        trace = await trace_of(scored, placed, release, user, query, aim, stored, parts)
+        untold += stored.missing
         laps.end("trace")
     if query.with_items:
         placed, unread = await _with_items(placed, left(), parts)
         untold += unread
-    placed = await with_chances(placed, release, unsteered)
-    laps.end("chances")
-    return placed, trace and replace(trace, stages=tuple(laps.stages)), untold
+    return placed, trace, untold
 
 
 def _next_page(query: Query, recommendation_id: str, placed: int) -> str:

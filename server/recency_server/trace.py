@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from recency.v1 import recommendation_pb2
 from recency_server.candidates import Aim
@@ -26,8 +26,6 @@ from recency_server.user_events import UserEvents, events_behind, history_in
 from recency_store.errors import StoreError
 from recency_store.records import LoggedEvent
 
-# What `stored_events` comes to.
-Stored = Awaitable[tuple[Sequence[LoggedEvent], tuple[str, ...]]]
 # Items that a cause names.
 _NAMED = 20
 
@@ -49,15 +47,26 @@ class Laps:
             self._since = now
 
 
-async def stored_events(query: Query, parts: Parts) -> tuple[Sequence[LoggedEvent], tuple[str, ...]]:
-    """The user's newest events in the store, and what is missing of them. Raises nothing: it is begun while the model works,
-    and an answer that fails does not wait for it."""
+class Stored(NamedTuple):
+    """A user's events as the store has them, and what is missing of them."""
+
+    events: Sequence[LoggedEvent] = ()
+    missing: tuple[str, ...] = ()
+
+
+async def stored_events(query: Query, within_seconds: float, parts: Parts) -> Stored:
+    """The user's newest events in the store, read beside the work of the model."""
     read, limit = parts.store.read_user, parts.config.users.events_limit
+    if not query.user_id:
+        return Stored()
     try:
-        in_thread = asyncio.get_running_loop().run_in_executor
-        return (await in_thread(parts.threads, read, query.user_id, limit) if query.user_id else ()), ()
+        async with asyncio.timeout(within_seconds):
+            in_thread = asyncio.get_running_loop().run_in_executor
+            return Stored(await in_thread(parts.threads, read, query.user_id, limit))
+    except TimeoutError:
+        return Stored(missing=("trace: the user's events were not read in time",))
     except StoreError as error:
-        return (), (f"trace: the store does not answer ({error})",)
+        return Stored(missing=(f"trace: the store does not answer ({error})",))
 
 
 async def trace_of(
@@ -67,30 +76,23 @@ async def trace_of(
     user: User,
     query: Query,
     aim: Aim,
-    reading: Stored,
-    within_seconds: float,
+    stored: Stored,
     parts: Parts,
-) -> tuple[Trace, tuple[str, ...]]:
-    """The trace without its stages, and what is missing of it. `release` is None where no model took part; `reading` is what
-    was begun with `stored_events`."""
+) -> Trace:
+    """The trace without its stages. `release` is None where no model took part."""
     history = [] if release is None or user.rows is None else history_in(user.rows, release)
     ranked = [item_id for item_id, _ in scored.ranked]
     showable = bounds(user, aim, query, parts)
-    stored: Sequence[LoggedEvent] = ()
-    missing: tuple[str, ...] = ("trace: the user's events were not read in time",)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within_seconds):
-            stored, missing = await reading
 
     def told() -> tuple[tuple[LeftOut, ...], UserEvents]:
         named = query.candidate_item_ids
         scope = list(showable.catalog.entries) if named is None else list(dict.fromkeys(named))
         out = left_out(scope, ranked, {p.item_id for p in placed}, showable, release)
-        return out, UserEvents((), ()) if missing else events_behind(stored, query, history)
+        return out, UserEvents((), ()) if stored.missing else events_behind(stored.events, query, history)
 
     out, events = await asyncio.get_running_loop().run_in_executor(parts.threads, told)
     used = tuple(event_id for event_id in events.used if event_id)
-    return Trace((), _by_source(scored, ranked, placed), out, used, events.unused), missing
+    return Trace((), _by_source(scored, ranked, placed), out, used, events.unused)
 
 
 def left_out(

@@ -241,7 +241,7 @@ class TestTraces:
         assert slate.trace.candidates_by_source == {"SOURCE_USER": 100}
         assert caused(slate)["rank"] == ITEMS[10:30]
         assert [stage for stage, _ in slate.trace.stages] == [
-            *("catch up", "read the user", "aim", "score and decide", "trace", "chances"),
+            *("catch up", "read the user", "aim", "score and decide", "trace"),
         ]
 
     async def test_the_causes_of_many_items_are_those_of_each(self, opened: Open, store: MemoryStore) -> None:
