@@ -26,12 +26,12 @@ _ROOM = 256
 
 @dataclass(frozen=True, slots=True)
 class SpaceBase:
-    """What a full release's folder says of its space; `trained_N` tells the items that it was trained on."""
+    """What a full release's folder says of its space; `trained_N` is how many events it was trained on by item."""
 
     manifest: Manifest
     item_ids: list[str]
     vectors_NW: F32
-    trained_N: npt.NDArray[np.bool_]
+    trained_N: F32
     projection: F32
     spaces: tuple[Space, ...] = ()
 
@@ -43,7 +43,7 @@ def read_base(folder: Path, manifest: Manifest) -> SpaceBase:
         manifest=manifest,
         item_ids=item_ids_of(folder),
         vectors_NW=np.array(tables["items"][:, : manifest.learned_dim], dtype=np.float32),
-        trained_N=np.array(tables["log_count"][:, 0] > 0),
+        trained_N=np.expm1(tables["log_count"][:, 0]).astype(np.float32),
         projection=np.load(folder / "projection.npy", allow_pickle=False).astype(np.float32),
         spaces=read_spaces(folder, manifest),
     )
@@ -61,6 +61,7 @@ class Items:
         self._spaces = base.spaces
         self._base_NW = base.vectors_NW
         self._trained_N = base.trained_N
+        self._taught_N = base.trained_N.copy()
         self._residual_NW = np.zeros_like(base.vectors_NW)
         self._saved_NW = np.zeros_like(base.vectors_NW)
         # Closed until the catalogue says otherwise.
@@ -89,7 +90,17 @@ class Items:
     @property
     def trained(self) -> npt.NDArray[np.bool_]:
         """Items that the release was trained on, [N]."""
-        return self._trained_N[: len(self)]
+        trained_N: npt.NDArray[np.bool_] = self._trained_N[: len(self)] > 0
+        return trained_N
+
+    @property
+    def taught(self) -> F32:
+        """How many events taught each item, in training and since, [N]."""
+        return self._taught_N[: len(self)]
+
+    def count(self, rows: Sequence[int]) -> None:
+        """Events since, by the row of their item."""
+        np.add.at(self._taught_N, np.asarray(rows, dtype=np.intp), 1.0)
 
     def fresh_vector(self, item_id: str) -> F32 | None:
         """The vector of an item, by its id."""
@@ -154,9 +165,11 @@ class Items:
     def _put_fresh(self, item: StoredItem) -> int:
         row = len(self.item_ids)
         if row == len(self._base_NW):
-            self._base_NW, self._residual_NW, self._saved_NW, self._trained_N, self._closed_N = (
-                _grown(array)
-                for array in (self._base_NW, self._residual_NW, self._saved_NW, self._trained_N, self._closed_N)
+            self._base_NW, self._residual_NW, self._saved_NW = (
+                _grown(array) for array in (self._base_NW, self._residual_NW, self._saved_NW)
+            )
+            self._trained_N, self._taught_N, self._closed_N = (
+                _grown(array) for array in (self._trained_N, self._taught_N, self._closed_N)
             )
         self.item_ids.append(item.item_id)
         self.row_of[item.item_id] = row

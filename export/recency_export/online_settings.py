@@ -14,8 +14,9 @@ class LearnerConfig:
 
     enabled          whether `recency up` runs a learner
     nice             how far it steps back for serving on the same machine (0: not at all)
-    fresh_step       step size of items that the release was not trained on
-    known_step       step size of items that it was trained on
+    fresh_step       first step size of items that the release was not trained on
+    known_step       the same of items that it was trained on, as if nothing had taught them yet
+    settle_events    the steps of an item that n events have taught, in training and since: / sqrt(1 + n / settle_events)
     chunk            positive events of one gradient step, at most
     rows_per_call    users asked for in one call of the recommender: a call this long holds up an answer at most
     window_seconds   of event time, in which bursts are bounded
@@ -32,8 +33,9 @@ class LearnerConfig:
 
     enabled: bool = True
     nice: int = 10
-    fresh_step: float = 0.005
-    known_step: float = 0.0005
+    fresh_step: float = 0.01
+    known_step: float = 0.0025
+    settle_events: float = 2.0
     chunk: int = 100
     rows_per_call: int = 16
     window_seconds: float = 3_600.0
@@ -46,3 +48,7 @@ class LearnerConfig:
     save_norm: float = 0.002
     full_items: int = 20_000
     sample: int = 4_096
+
+    def __post_init__(self) -> None:
+        if not self.settle_events > 0.0:
+            raise ValueError(f"settle_events is {self.settle_events}; it must be above 0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,8 @@ class Space:
         # Where the store has the space: 0 where it does not have it yet.
         self._stored = learned.position
         self.position = self._trained if self._anew_until else learned.position or self._trained
+        # How much an item has been taught decides its steps: that is counted again, not stored.
+        self._count(self._store.scan_log(self._trained, self.position))
         # Whether somebody was erased who may have taught what this holds: it is to be made anew.
         self.outdated = False
         self.through_micros = learned.through_micros or base.manifest.trained_through_micros
@@ -90,7 +92,13 @@ class Space:
         after_NW, progress, places = self._learn(events, users) if events else (self.items.residuals, Progress(), [])
         newest = max((event.time_micros for event in changes.events), default=0)
         self._save(changes, after_NW, places, max(self.through_micros, newest), lease)
+        self._count(changes.events)
         return progress
+
+    def _count(self, events: Iterable[LoggedEvent]) -> None:
+        row_of = self.items.row_of
+        positive = (event.item_id for event in events if rule(event.type).positive_weight > 0)
+        self.items.count([row_of[item_id] for item_id in positive if item_id in row_of])
 
     def _teaches(self, event: LoggedEvent) -> bool:
         """Whether an event is one to learn from: positive, about an item with a vector, neither taken back nor by a user
@@ -111,12 +119,20 @@ class Space:
         kept_K, loss, gradient_KW = self._gradient(lesson, targets)
         if not np.isfinite(gradient_KW).all():
             raise NonFinite(f"the item learner's gradient at change {self.position} is not finite; report this")
-        trained_K = self.items.trained[kept_K]
-        step_K = np.where(trained_K, self._config.known_step, self._config.fresh_step).astype(np.float32)
+        step_K = self._steps(kept_K, lesson.target_C)
         after_NW = self.items.residuals.copy()
         after_NW[kept_K] = self._bounds.limit(kept_K, after_NW[kept_K], -step_K[:, np.newaxis] * gradient_KW)
         places = list(self.items.due(after_NW, self._config.save_norm, targets.tolist()))
         return after_NW, Progress(len(events), len(places), loss / len(events)), places
+
+    def _steps(self, rows_K: npt.NDArray[np.intp], target_C: npt.NDArray[np.intp]) -> F32:
+        """The step size of each row: what many events have taught, these ones included, moves less by one more (AdaGrad with
+        events in place of squared gradients: Duchi, Hazan and Singer, JMLR 2011)."""
+        config, items = self._config, self.items
+        taught_K = (items.taught + np.bincount(target_C, minlength=len(items)))[rows_K]
+        first_K = np.where(items.trained[rows_K], config.known_step, config.fresh_step)
+        steps_K: F32 = (first_K / np.sqrt(1.0 + taught_K / config.settle_events)).astype(np.float32)
+        return steps_K
 
     def _gradient(self, lesson: Lesson, targets: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], float, F32]:
         """The rows that take part, the loss, and the rows' gradient."""

@@ -192,6 +192,31 @@ def test_clicks_raise_a_new_item_for_other_users_and_the_store_has_what_was_lear
     assert again.position == learned.position
 
 
+def test_what_many_events_taught_moves_less_by_one_more_also_after_a_restart(
+    served: MemoryStore, bootstrapped: Bootstrapped, direct: Direct
+) -> None:
+    config = LearnerConfig(chunk=10, item_norm=10.0, item_radius=10.0)
+    space, users = _space(served, bootstrapped, direct, config)
+    lease = _lease(served)
+
+    def moved_by(people: range) -> float:
+        before = space.items.fresh_vector("item-900")
+        assert before is not None
+        _clicks(served, "item-900", [f"user-{n}" for n in people], after=people.start, begin=70_000 + people.start)
+        while space.step(users, lease):
+            pass
+        after = space.items.fresh_vector("item-900")
+        assert after is not None
+        return float(np.linalg.norm(after - before))
+
+    first, second = moved_by(range(10)), moved_by(range(10, 20))
+    assert second < 0.8 * first
+    taught = dict(zip(space.items.item_ids, space.items.taught, strict=True))
+    assert taught["item-900"] == 20
+    again, _ = _space(served, bootstrapped, direct, config)
+    assert dict(zip(again.items.item_ids, again.items.taught, strict=True)) == taught
+
+
 def test_what_was_taken_back_or_was_a_visitors_is_learned_from_as_it_stands(
     served: MemoryStore, bootstrapped: Bootstrapped, direct: Direct
 ) -> None:
