@@ -2,7 +2,8 @@
 
 In each the rows of every table of items.bin stand in another order, and the items have exchanged their names: the slate
 of a user without events is any other variant's with the names exchanged, and ids of one release over rows of another give
-neither's. No variant knows a trend: trends are the log's, and would not exchange their names.
+neither's. No variant knows a trend, nor folds one from events that came after the base: trends are the log's, and would not
+exchange their names.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ _SAME = ("recommender/model.onnx", "scorer/model.onnx", "projection.npy", "token
 class Variants:
     """Makes variants of the release in `base`, numbered by their releases, under `releases`."""
 
-    def __init__(self, base: Path, releases: Path, exchangeable: Collection[str]) -> None:
-        """`exchangeable` are the items that are shown at any time: the others keep their names."""
+    def __init__(self, base: Path, releases: Path, exchangeable: Collection[str], through: int) -> None:
+        """`exchangeable` are the items that are shown at any time: the others keep their names. `through` is the end of the
+        log: what it holds is behind every variant."""
         self._base = base
         self._releases = releases
+        self._through = through
         self._manifest = read_manifest(base)
         self._tables = {name: np.array(table) for name, table in read_tables(base).items()}
         self._item_ids = item_ids_of(base)
@@ -69,6 +72,7 @@ class Variants:
             base,
             release=release,
             parent=parent,
+            trained_through_sequence=self._through,
             model_versions=base.model_versions | {"recommender": release, "scorer": release},
             files={name: base.files[name] for name in _SAME} | {name: file_entry(staging / name) for name in _CHANGED},
         )

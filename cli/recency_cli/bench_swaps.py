@@ -75,7 +75,7 @@ async def _run(
         if active is None:
             raise NotReady("no release is active; make the first one with: recency export bootstrap")
         with _base_folder(settings, active.url) as base:
-            variants = Variants(base, mine.releases, _always_shown(store))
+            variants = Variants(base, mine.releases, _always_shown(store), store.last_sequence())
         say = console(stderr=True).print
         async with running_stack(mine, options_of(mine), say, free_ports=True, variables=variables) as addresses:
             await wait_until_serving(addresses.gateway)
